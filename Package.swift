@@ -1,0 +1,80 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let swiftSettings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+]
+
+/// A Swift library under Sources/ with the settings that all of ours share.
+func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
+}
+
+/// A Swift Testing target under Tests/.
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
+}
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
+
+let package = Package(
+    name: "larder",
+    products: [
+        .executable(name: "larderd", targets: ["larderd"]),
+        .executable(name: "larderctl", targets: ["larderctl"]),
+        .executable(name: "larder-bench", targets: ["larder-bench"]),
+        .library(name: "LarderClient", targets: ["LarderClient"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+    ],
+    targets: [
+        // C libraries, macros and vector kernels.
+        .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
+        .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
+        .target(name: "CLarderSystem"),
+        .target(name: "CLarderKernels"),
+
+        // Libraries, bottom to top. A layer imports only what is above it in this list.
+        library("LarderModel"),
+        library("LarderSystem", ["CLarderSystem"]),
+        library("LarderLMDB", ["CLMDB", "LarderSystem"]),
+        library("LarderCodec", ["CLZ4", "CLarderKernels", "LarderModel"]),
+        library("LarderWire", ["LarderModel"]),
+        library("LarderStore", ["LarderCodec", "LarderLMDB", "LarderModel", "LarderSystem", crypto, logging]),
+        library("LarderServer", ["LarderStore", "LarderSystem", "LarderWire", logging, toml]),
+        library("LarderClient", ["LarderModel", "LarderSystem", "LarderWire"]),
+
+        // Executables: parse, wire up, run.
+        .executableTarget(
+            name: "larderd", dependencies: ["LarderServer", argumentParser, logging], swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "larderctl", dependencies: ["LarderClient", "LarderStore", argumentParser, logging],
+            swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "larder-bench",
+            dependencies: ["LarderClient", "LarderCodec", "LarderSampleState", "LarderSystem", argumentParser],
+            path: "bench/larder-bench", swiftSettings: swiftSettings),
+
+        // What the bench suite and the tests share.
+        .target(
+            name: "LarderSampleState", dependencies: ["LarderModel", "LarderSystem"], path: "bench/LarderSampleState",
+            swiftSettings: swiftSettings),
+        .target(
+            name: "LarderTestSupport", dependencies: ["LarderClient", "LarderSampleState", "LarderSystem"],
+            path: "Tests/LarderTestSupport", swiftSettings: swiftSettings),
+
+        tests("LarderCodecTests", ["LarderCodec", "LarderTestSupport"]),
+        tests("LarderWireTests", ["LarderWire", "LarderTestSupport"]),
+        tests("LarderLMDBTests", ["LarderLMDB", "LarderSystem"]),
+        tests("LarderStoreTests", ["LarderStore", "LarderTestSupport", logging]),
+        tests("LarderServerTests", ["LarderServer", "LarderClient", "LarderTestSupport"]),
+    ]
+)

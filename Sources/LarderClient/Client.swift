@@ -1,0 +1,115 @@
+import LarderModel
+import LarderSystem
+import LarderWire
+
+/// A blocking connection to a daemon. One thread at a time; reconnection is the caller's affair.
+///
+/// Batches are cut into frames and pipelined, so that the daemon works on one while the next is on its way.
+public final class Client {
+    /// What the handshake agreed on.
+    public let welcome: Welcome
+
+    let transport: Transport
+    /// Requests that a batch keeps in flight.
+    let window: Int
+
+    /// Connects to the daemon at `socketPath` and shakes hands.
+    ///
+    /// - Parameters:
+    ///   - name: the client's name, for the daemon's log.
+    ///   - timeoutSeconds: longest wait for the daemon to send or take bytes; 0 for no bound.
+    public init(socketPath: String, name: String, timeoutSeconds: Int = 60) throws(ClientError) {
+        do throws(SystemError) {
+            let socket = try UnixSocket.connect(to: socketPath)
+            try socket.setTimeouts(receiveSeconds: timeoutSeconds, sendSeconds: timeoutSeconds)
+            transport = Transport(socket)
+        } catch { throw .connection(error) }
+        welcome = try transport.ask(Hello(clientName: name))
+        window = max(1, min(Int(welcome.requestsInFlight), 16))
+    }
+
+    // MARK: models and sessions
+
+    /// Declares a model; the answer holds its id and fingerprint. Idempotent.
+    public func declare(_ declaration: ModelDeclaration) throws(ClientError) -> ModelDeclared {
+        try transport.ask(DeclareModel(declaration: declaration))
+    }
+
+    /// Opens a session, or creates it. The namespace becomes this user's if it is new.
+    public func openSession(
+        namespace: String, name: String, modelID: UInt32, create: Bool = true
+    ) throws(ClientError) -> SessionOpened {
+        try transport.ask(OpenSession(namespace: namespace, name: name, modelID: modelID, create: create))
+    }
+
+    /// How far a session can be restored, up to `atMost` tokens, and which chunks to load for it.
+    public func resume(session: UInt64, atMost: UInt64 = .max) throws(ClientError) -> ResumeAnswer {
+        try transport.ask(Resume(session: session, atMost: atMost))
+    }
+
+    /// Forgets a session's state beyond `offset` tokens. Returns the chunks that went.
+    @discardableResult
+    public func truncate(session: UInt64, offset: UInt64) throws(ClientError) -> UInt64 {
+        try transport.ask(Truncate(session: session, offset: offset)).chunks
+    }
+
+    /// Forgets a session.
+    public func drop(session: UInt64) throws(ClientError) { _ = try transport.ask(Drop(session: session)) }
+
+    /// Makes everything committed survive power loss.
+    public func synchronise() throws(ClientError) { _ = try transport.ask(Sync()) }
+
+    // MARK: questions
+
+    /// Counters and facts of the daemon.
+    public func stat() throws(ClientError) -> StatAnswer { try transport.ask(Stat()) }
+
+    /// Every model of the store.
+    public func models() throws(ClientError) -> [ModelSummary] {
+        var all: [ModelSummary] = []
+        while true {
+            let page = try transport.ask(ListModels(after: all.last?.modelID ?? 0)).models
+            all += page
+            if page.count < Limits.pageEntries { return all }
+        }
+    }
+
+    /// Every session that this user may see; of one namespace if it is named.
+    public func sessions(namespace: String = "") throws(ClientError) -> [SessionSummary] {
+        var all: [SessionSummary] = []
+        var after: UInt64 = 0
+        repeat {
+            let page = try transport.ask(ListSessions(namespace: namespace, after: after))
+            all += page.sessions
+            after = page.next
+        } while after != 0
+        return all
+    }
+
+    /// Every chunk of a session, in order of rank, component and offset.
+    public func chunks(session: UInt64) throws(ClientError) -> [ChunkSummary] {
+        var all: [ChunkSummary] = []
+        var from = ChunkName(session: session, component: 0, offset: 0)
+        while true {
+            let page = try transport.ask(ListChunks(from: from)).chunks
+            all += page
+            guard page.count == Limits.pageEntries, let last = page.last else { return all }
+            from = last.name
+            from.offset += 1
+        }
+    }
+
+    /// Has the daemon read and check every chunk of a session.
+    public func verify(session: UInt64) throws(ClientError) -> VerifyAnswer {
+        var total = VerifyAnswer(checked: 0, rawBytes: 0, damaged: [], next: nil)
+        var from: ChunkName? = ChunkName(session: session, component: 0, offset: 0)
+        while let start = from {
+            let page = try transport.ask(Verify(from: start))
+            total.checked += page.checked
+            total.rawBytes += page.rawBytes
+            total.damaged += page.damaged
+            from = page.next
+        }
+        return total
+    }
+}

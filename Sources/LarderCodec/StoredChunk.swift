@@ -1,0 +1,107 @@
+import LarderModel
+
+/// A stored chunk whose header and table were checked: the way to its blocks.
+///
+/// Points into the bytes it was made of, which must outlive it.
+public struct StoredChunk {
+    private let bytes: UnsafeRawBufferPointer
+    /// Layout of the raw bytes.
+    public let shape: ChunkShape
+
+    /// Checks the header, the table and the sizes of `bytes`. Block contents are checked as they are decoded.
+    ///
+    /// - Parameter blobID: the identity under which the chunk was looked up.
+    public init(_ bytes: UnsafeRawBufferPointer, blobID: UInt64) throws(ChunkDamage) {
+        func get<T: FixedWidthInteger>(_ offset: Int, _: T.Type) -> T {
+            T(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: T.self))
+        }
+        guard bytes.count >= ChunkHeader.byteCount else {
+            throw .length(expected: ChunkHeader.byteCount, found: bytes.count)
+        }
+        guard get(0, UInt32.self) == ChunkHeader.magic else { throw .magic(get(0, UInt32.self)) }
+        guard get(4, UInt16.self) == ChunkHeader.version else { throw .version(get(4, UInt16.self)) }
+        let blocks = Int(get(40, UInt32.self))
+        let overhead = ChunkHeader.overhead(blocks: blocks)
+        guard blocks <= Limits.blocksPerChunk else { throw .shape }
+        guard bytes.count >= overhead else { throw .length(expected: overhead, found: bytes.count) }
+        guard get(60, UInt32.self) == ChunkHeader.checksum(bytes.baseAddress!, blocks: blocks) else { throw .headerChecksum }
+        guard get(8, UInt64.self) == blobID else { throw .identity(expected: blobID, found: get(8, UInt64.self)) }
+        guard let elementType = ElementType(rawValue: get(6, UInt8.self)) else { throw .shape }
+        shape = ChunkShape(
+            elementType: elementType, tokens: get(24, UInt32.self), layers: Int(get(28, UInt32.self)),
+            planes: Int(get(32, UInt32.self)), rows: Int(get(44, UInt32.self)), rowBytes: Int(get(36, UInt32.self)))
+        guard shape.isWithinLimits, shape.blockCount == blocks, UInt64(shape.rawBytes) == get(16, UInt64.self) else {
+            throw .shape
+        }
+        self.bytes = bytes
+        var end = overhead
+        for block in 0..<blocks {
+            let entry = entry(block)
+            guard Int(entry.rawBytes) == shape.blockRange(block).count, Encoding(rawValue: entry.encoding) != nil else {
+                throw .shape
+            }
+            end += Int(entry.storedBytes)
+        }
+        guard end == bytes.count else { throw .length(expected: end, found: bytes.count) }
+    }
+
+    /// Stored bytes by encoding and raw bytes by encoding, summed over the blocks.
+    public func bytesByEncoding() -> [Encoding: (raw: Int, stored: Int)] {
+        var sums: [Encoding: (raw: Int, stored: Int)] = [:]
+        for block in 0..<shape.blockCount {
+            let entry = entry(block)
+            guard let encoding = Encoding(rawValue: entry.encoding) else { continue }
+            sums[encoding, default: (0, 0)].raw += Int(entry.rawBytes)
+            sums[encoding, default: (0, 0)].stored += Int(entry.storedBytes)
+        }
+        return sums
+    }
+
+    /// Decodes a range of layers into `output`, which holds exactly their raw bytes. On damage its content is undefined.
+    public func decode(
+        layers: Range<Int>, into output: UnsafeMutableRawBufferPointer, scratch: CodecScratch
+    ) throws(ChunkDamage) {
+        precondition(layers.lowerBound >= 0 && layers.upperBound <= shape.layers, "layers beyond the chunk")
+        precondition(output.count == layers.count * shape.layerBytes, "output of another size than the layers")
+        let wanted = shape.blocks(ofLayers: layers)
+        let origin = layers.lowerBound * shape.layerBytes
+        var offset = ChunkHeader.overhead(blocks: shape.blockCount)
+        for block in 0..<wanted.upperBound {
+            let entry = entry(block)
+            let next = offset + Int(entry.storedBytes)
+            if block >= wanted.lowerBound {
+                let range = shape.blockRange(block)
+                let stored = UnsafeRawBufferPointer(rebasing: bytes[offset..<next])
+                let target = UnsafeMutableRawBufferPointer(
+                    rebasing: output[range.lowerBound - origin..<range.upperBound - origin])
+                try decode(block, entry, stored, into: target, scratch: scratch)
+            }
+            offset = next
+        }
+    }
+
+    private func decode(
+        _ block: Int, _ entry: BlockEntry, _ stored: UnsafeRawBufferPointer,
+        into target: UnsafeMutableRawBufferPointer, scratch: CodecScratch
+    ) throws(ChunkDamage) {
+        if entry.encoding == Encoding.raw.rawValue {
+            guard stored.count == target.count else { throw .blockContent(block: block) }
+            guard CRC32C.copy(stored, to: target.baseAddress!) == entry.checksum else {
+                throw .blockChecksum(block: block)
+            }
+            return
+        }
+        guard CRC32C.checksum(stored) == entry.checksum else { throw .blockChecksum(block: block) }
+        let whole =
+            switch Encoding(rawValue: entry.encoding) {
+            case .lz4: LZ4.decompress(stored, into: target)
+            case .cascade: Cascade.decode(stored, elementType: shape.elementType, into: target, scratch: scratch)
+            default: false
+            }
+        if !whole { throw .blockContent(block: block) }
+    }
+
+    private func entry(_ block: Int) -> BlockEntry {
+        BlockEntry(bytes.baseAddress! + ChunkHeader.byteCount + block * BlockEntry.byteCount)
+    }
+}

@@ -1,0 +1,70 @@
+/// Every bound that the protocol, the codec and the store put on what others ask of them, in one place.
+public enum Limits {
+    // Names and models.
+
+    /// Bytes of a name (session, namespace, model, component, client).
+    public static let nameBytes = 255
+    /// Components in one model.
+    public static let components = 64
+    /// Layers in one component.
+    public static let layers: UInt32 = 4_096
+    /// Planes in one layer.
+    public static let planes: UInt32 = 16
+    /// Bytes of one row: one token in one plane of one layer, or one recurrent state.
+    public static let rowBytes: UInt32 = 64 << 20
+    /// Workers in a parallel group.
+    public static let groupSize: UInt32 = 1_024
+    /// Models in a store.
+    public static let models = 4_096
+    /// Namespaces in a store.
+    public static let namespaces = 65_536
+
+    // Chunks.
+
+    /// Tokens in one chunk.
+    public static let tokensPerChunk: UInt32 = 1 << 20
+    /// Largest offset of a chunk's end, in tokens.
+    public static let offsetTokens: UInt64 = 1 << 40
+    /// Raw bytes of one chunk.
+    public static let chunkBytes = 256 << 20
+    /// Raw bytes of one block.
+    public static let blockBytes = 256 << 10
+    /// Blocks of one chunk: no chunk within the other limits needs more.
+    public static let blocksPerChunk = 1 << 17
+
+    // Frames.
+
+    /// Bytes of a frame after its header.
+    public static let frameBytes = 64 << 20
+    /// Items in one batch.
+    public static let batchItems = 4_096
+    /// Entries in one page of a listing.
+    public static let pageEntries = 1_000
+    /// Chunks named in the answer to one resume request.
+    public static let resumeChunks = 16_384
+    /// Requests of one connection that wait for their answer.
+    public static let requestsInFlight = 64
+    /// Bytes of a message in an error answer.
+    public static let messageBytes = 1_024
+
+    // The daemon.
+
+    /// Seconds that a peer may take to complete a frame that it began.
+    public static let frameSeconds = 30
+    /// Seconds that a put waits for room in the writer's queue before it is answered `busy`.
+    public static let queueWaitSeconds = 10
+    /// Puts that one write transaction commits together.
+    public static let putsPerCommit = 32
+    /// Bytes that one write transaction commits together, unless a single chunk is larger.
+    public static let bytesPerCommit = 32 << 20
+    /// Blobs of dropped state that one write transaction frees.
+    public static let blobsPerReap = 64
+    /// Shards of one store.
+    public static let shards = 64
+    /// Smallest byte cap of a shard.
+    public static let shardBytesMinimum = 4 << 20
+    /// Part of a shard's map that data may fill; the rest is room for LMDB's copies on write.
+    public static let fillNumerator = 9
+    /// See ``fillNumerator``.
+    public static let fillDenominator = 10
+}

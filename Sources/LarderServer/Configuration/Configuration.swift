@@ -1,0 +1,38 @@
+import LarderModel
+import LarderStore
+
+/// What a daemon runs with. ``Setting`` says how each value is written and where it can come from.
+public struct Configuration: Sendable {
+    /// Path of the data socket.
+    public var socket = "/run/larder/larder.sock"
+    /// Mode of the data socket's file.
+    public var socketMode: UInt32 = 0o660
+    /// Group of the data socket's file; empty for the daemon's own.
+    public var socketGroup = ""
+    /// Directory of the store.
+    public var dataDirectory = "/var/lib/larder"
+    /// The most bytes that the store's files may ever take.
+    public var capBytes = 10 << 30
+    /// Environments that sessions are spread over; fixed when the store is created.
+    public var shards = 1
+    /// Connections served at once.
+    public var maxConnections = 128
+    /// Bytes of encoded chunks that may wait to be written.
+    public var queueBytes = 64 << 20
+    /// Bytes of frames that may be in memory at once, beyond a small buffer for each connection.
+    public var inlineBytes = 256 << 20
+    /// Seconds that a shutdown may take.
+    public var drainSeconds = 10
+    /// trace, debug, info, notice, warning, error or critical.
+    public var logLevel = "info"
+
+    /// The defaults.
+    public init() {}
+
+    /// The store's part.
+    public var store: StoreConfiguration {
+        StoreConfiguration(
+            directory: dataDirectory, capBytes: capBytes, shards: shards, queueBytes: queueBytes,
+            readers: maxConnections + 16)
+    }
+}

@@ -1,0 +1,83 @@
+import LarderModel
+import LarderSystem
+import TOMLKit
+
+/// A configuration and where each of its values came from.
+public struct LoadedConfiguration: Sendable {
+    /// The values in force.
+    public let configuration: Configuration
+    /// For each key, the flag, variable, file or default that it came from.
+    public let origins: [String: String]
+
+    /// The default path of the configuration file; a missing file there is no error.
+    public static let defaultPath = "/etc/larder/larder.toml"
+
+    /// Most bytes of a configuration file.
+    static let fileBytes = 1 << 20
+
+    /// Puts the layers together: flags over environment over file over defaults.
+    ///
+    /// - Parameters:
+    ///   - flags: values given on the command line, by key.
+    ///   - path: the file that was asked for; nil for the default one if it exists.
+    ///   - environment: looks a variable up.
+    /// - Throws: ``LarderError`` with `invalidArgument`, naming the layer, the key and what would be right.
+    public init(
+        flags: [String: String], path: String?, environment: (String) -> String? = Process.environment
+    ) throws(LarderError) {
+        let file = try Self.read(path)
+        for key in file.values.keys where !Setting.all.contains(where: { $0.key == key }) {
+            throw LarderError(.invalidArgument, "\(file.path): there is no setting '\(key.clipped)'; larderd --check-config lists them")
+        }
+        var configuration = Configuration()
+        var origins: [String: String] = [:]
+        for setting in Setting.all {
+            let candidates: [(text: String?, origin: String)] = [
+                (flags[setting.key], "flag --\(setting.key.replacing("_", with: "-"))"),
+                (environment(setting.variable), "environment \(setting.variable)"),
+                (file.values[setting.key], "file \(file.path)"),
+            ]
+            guard let chosen = candidates.first(where: { $0.text != nil }), let text = chosen.text else {
+                origins[setting.key] = "default"
+                continue
+            }
+            do { try setting.read(&configuration, text) } catch {
+                throw LarderError(error.code, "\(chosen.origin): \(setting.key): \(error.message)")
+            }
+            origins[setting.key] = chosen.origin
+        }
+        try configuration.store.validate()
+        self.configuration = configuration
+        self.origins = origins
+    }
+
+    private static func read(_ requested: String?) throws(LarderError) -> (path: String, values: [String: String]) {
+        let path = requested ?? defaultPath
+        if requested == nil && !FileSystem.exists(path) { return (path, [:]) }
+        let bytes: [UInt8]
+        do { bytes = try FileSystem.read(path, limit: fileBytes) } catch {
+            throw LarderError(.invalidArgument, "the configuration cannot be read: \(error)")
+        }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw LarderError(.invalidArgument, "\(path) is not UTF-8")
+        }
+        do {
+            let table = try TOMLTable(string: text)
+            var values: [String: String] = [:]
+            for (key, value) in table {
+                switch value.type {
+                case .string: values[key] = value.string
+                case .int: values[key] = value.int.map { String($0) }
+                default: throw LarderError(.invalidArgument, "\(path): \(key) is neither a string nor a whole number")
+                }
+            }
+            return (path, values)
+        } catch let error as LarderError {
+            throw error
+        } catch let error as TOMLParseError {
+            throw LarderError(.invalidArgument, "\(path), line \(error.source.begin.line): \(error.description)")
+        } catch {
+            throw LarderError(.invalidArgument, "\(path): \(error)")
+        }
+    }
+}

@@ -1,0 +1,120 @@
+// One peer. Its own thread reads a frame, answers it, and reads the next; a second thread sends what the store's writers
+// answer later. A fault of the peer ends its connection and nothing else.
+import LarderModel
+import LarderStore
+import LarderSystem
+import LarderWire
+import Logging
+
+/// What connections share.
+struct Services: Sendable {
+    let store: Store
+    let memory: InlineMemory
+    let counters: ServerCounters
+    let startedSeconds: UInt64
+    let configuration: Configuration
+}
+
+final class Connection: @unchecked Sendable {
+    let number: UInt64
+    private let outbox: Outbox
+    private let services: Services
+    private let peer: PeerCredentials
+    private let log: Logger
+
+    init(number: UInt64, socket: consuming UnixSocket, services: Services, log: Logger) throws(SystemError) {
+        self.number = number
+        self.services = services
+        peer = try socket.peerCredentials()
+        try socket.setTimeouts(receiveSeconds: Limits.frameSeconds, sendSeconds: Limits.frameSeconds)
+        outbox = Outbox(socket)
+        var log = log
+        log[metadataKey: "connection"] = "\(number)"
+        log[metadataKey: "uid"] = "\(peer.userID)"
+        log[metadataKey: "pid"] = "\(peer.processID)"
+        self.log = log
+    }
+
+    /// Serves the peer until it goes, breaks the protocol, or ``stopReading()`` is called. Blocks.
+    func serve() {
+        let outbox = outbox
+        let sender: WorkerThread
+        do { sender = try WorkerThread(name: "answers-\(number)") { outbox.run() } } catch {
+            log.error("no thread for a connection", metadata: ["error": "\(error)"])
+            return
+        }
+        log.debug("connected")
+        let reason = readFrames()
+        _ = outbox.drain(until: Clock.deadline(seconds: Double(services.configuration.drainSeconds)))
+        outbox.close()
+        outbox.withSocket { $0.shutdown() }
+        sender.join()
+        log.debug("disconnected", metadata: ["reason": "\(reason)"])
+    }
+
+    /// Lets the request at hand finish and reads no further.
+    func stopReading() { outbox.withSocket { $0.shutdownReceiving() } }
+
+    /// Ends the connection at once.
+    func abort() { outbox.withSocket { $0.shutdown() } }
+
+    /// Returns why it stopped.
+    private func readFrames() -> String {
+        let body = FrameBuffer(services.memory)
+        let handler = RequestHandler(services: services, outbox: outbox, peer: peer, log: log)
+        let headerBytes = UnsafeMutableRawBufferPointer.allocate(byteCount: FrameHeader.byteCount, alignment: 8)
+        defer { headerBytes.deallocate() }
+        do throws(SystemError) {
+            while true {
+                let count = try outbox.withSocket { socket throws(SystemError) in
+                    try socket.receive(into: headerBytes, mayIdle: true)
+                }
+                if count == 0 { return "the peer closed" }
+                if count < FrameHeader.byteCount { return "the peer closed in the middle of a frame" }
+                let header = FrameHeader(UnsafeRawBufferPointer(headerBytes))
+                if let fatal = try read(header, into: body, handler) { return fatal }
+                body.reset()
+            }
+        } catch {
+            return "\(error)"
+        }
+    }
+
+    /// Reads a frame's body and has it answered. Returns why the connection must end, if it must.
+    private func read(_ header: FrameHeader, into body: FrameBuffer, _ handler: RequestHandler) throws(SystemError) -> String? {
+        services.counters.count { $0.requests += 1 }
+        guard Int(header.bodyBytes) <= Limits.frameBytes else {
+            let error = LarderError(
+                .frameTooLong,
+                "a frame of \(header.bodyBytes) bytes is over the limit of \(Limits.frameBytes); send smaller batches, or chunks of fewer tokens")
+            try handler.refuse(header.requestID, error)
+            return error.message
+        }
+        guard header.flags == 0 else {
+            let error = LarderError(.malformed, "flags \(header.flags) have no meaning in this version; send 0")
+            try handler.refuse(header.requestID, error)
+            return error.message
+        }
+        guard let room = body.append(Int(header.bodyBytes), waitSeconds: Limits.queueWaitSeconds) else {
+            try discard(Int(header.bodyBytes))
+            try handler.refuse(header.requestID, LarderError(.busy, "no memory for a frame of \(header.bodyBytes) bytes within \(Limits.queueWaitSeconds) s; send it later, or less at once"))
+            return nil
+        }
+        let count = try outbox.withSocket { socket throws(SystemError) in try socket.receive(into: room) }
+        if count < room.count { return "the peer closed in the middle of a frame" }
+        return try handler.handle(header, body.bytes)
+    }
+
+    /// Reads bytes and forgets them.
+    private func discard(_ bytes: Int) throws(SystemError) {
+        let room = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 8)
+        defer { room.deallocate() }
+        var left = bytes
+        while left > 0 {
+            let part = UnsafeMutableRawBufferPointer(rebasing: room[..<min(left, room.count)])
+            let count = try outbox.withSocket { socket throws(SystemError) in try socket.receive(into: part) }
+            if count == 0 { return }
+            left -= count
+        }
+    }
+}

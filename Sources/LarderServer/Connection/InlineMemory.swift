@@ -1,0 +1,75 @@
+import LarderModel
+import LarderSystem
+
+/// The memory that frames of all connections may take together, beyond the small buffer that each keeps.
+final class InlineMemory: Sendable {
+    private let free: Monitor<Int>
+
+    init(bytes: Int) { free = Monitor(bytes) }
+
+    /// Takes bytes, waiting for them for a bounded time. False if there were none.
+    func take(_ bytes: Int, waitSeconds: Int) -> Bool {
+        free.wait(until: Clock.deadline(seconds: Double(waitSeconds))) { free -> Bool? in
+            guard free >= bytes else { return nil }
+            free -= bytes
+            return true
+        } ?? false
+    }
+
+    func giveBack(_ bytes: Int) { free.signal { $0 += bytes } }
+
+    var freeBytes: Int { free.withLock { $0 } }
+}
+
+/// A buffer that grows for one frame and shrinks after it. Used by one thread.
+final class FrameBuffer {
+    /// Bytes that a connection keeps between frames, once it has needed them.
+    static let keptBytes = 1 << 20
+
+    private let memory: InlineMemory
+    private var storage = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+    private var taken = 0
+    /// Bytes in use.
+    private(set) var count = 0
+
+    init(_ memory: InlineMemory) { self.memory = memory }
+
+    deinit {
+        storage.deallocate()
+        memory.giveBack(taken)
+    }
+
+    var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: storage[..<count]) }
+
+    /// `bytes` more, after what is in use. Nil if the memory was not to be had within `waitSeconds`.
+    func append(_ bytes: Int, waitSeconds: Int = 0) -> UnsafeMutableRawBufferPointer? {
+        let needed = count + bytes
+        if needed > storage.count {
+            let capacity = max(needed, min(2 * storage.count, Self.keptBytes), 4_096)
+            let share = max(0, capacity - Self.keptBytes) - taken
+            if share > 0 {
+                guard memory.take(share, waitSeconds: waitSeconds) else { return nil }
+                taken += share
+            }
+            let larger = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity, alignment: 64)
+            if count > 0 { larger.baseAddress!.copyMemory(from: storage.baseAddress!, byteCount: count) }
+            storage.deallocate()
+            storage = larger
+        }
+        defer { count = needed }
+        return UnsafeMutableRawBufferPointer(rebasing: storage[count..<needed])
+    }
+
+    /// Takes back what was appended last.
+    func removeLast(_ bytes: Int) { count -= bytes }
+
+    /// Empties the buffer and gives back what is more than a connection keeps.
+    func reset() {
+        count = 0
+        guard taken > 0 else { return }
+        storage.deallocate()
+        storage = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+        memory.giveBack(taken)
+        taken = 0
+    }
+}

@@ -1,0 +1,79 @@
+import LarderModel
+import LarderSystem
+
+/// Sends a connection's answers. The connection's own thread sends at once; a store's writer only leaves its answers here,
+/// so that a peer that does not read can never hold a writer up. What may wait here is bounded by the requests in flight.
+final class Outbox: Sendable {
+    private struct State {
+        var frames: [[UInt8]] = []
+        var inFlight = 0
+        var isClosed = false
+    }
+
+    private let socket: UnixSocket
+    private let state = Monitor(State())
+    /// Held while bytes go out, so that frames do not mix.
+    private let sending = Monitor<Void>(())
+
+    init(_ socket: consuming UnixSocket) { self.socket = socket }
+
+    /// The connection's socket, for its reader.
+    func withSocket<Result, Failure: Error>(
+        _ body: (borrowing UnixSocket) throws(Failure) -> Result
+    ) throws(Failure) -> Result { try body(socket) }
+
+    /// Sends a frame and its payload now. For the connection's own thread. Throws if the peer is gone or does not read.
+    func send(_ frame: [UInt8], payload: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0)) throws(SystemError) {
+        try sending.withLock { _ throws(SystemError) in
+            try frame.withUnsafeBufferPointer { buffer throws(SystemError) in
+                try socket.send(UnsafeRawBufferPointer(buffer))
+            }
+            try socket.send(payload)
+        }
+    }
+
+    /// Waits until fewer than the limit of requests are in flight, and counts one more. False once closed.
+    func beginRequest() -> Bool {
+        state.wait { state -> Bool? in
+            if state.isClosed { return false }
+            guard state.inFlight < Limits.requestsInFlight else { return nil }
+            state.inFlight += 1
+            return true
+        }!
+    }
+
+    /// Leaves the answer of a request that ``beginRequest()`` counted. For any thread; never waits for the peer.
+    func post(_ frame: [UInt8]) {
+        state.signal { state in
+            if !state.isClosed { state.frames.append(frame) }
+        }
+    }
+
+    /// Sends what is posted until the outbox is closed: the body of the connection's second thread.
+    func run() {
+        while true {
+            let frames = state.wait { state -> [[UInt8]]? in
+                if state.frames.isEmpty { return state.isClosed ? [] : nil }
+                defer { state.frames = [] }
+                return state.frames
+            }!
+            if frames.isEmpty { return }
+            do throws(SystemError) {
+                for frame in frames { try send(frame) }
+            } catch {
+                close()
+                socket.shutdown()
+            }
+            let count = frames.count
+            state.signal { $0.inFlight -= count }
+        }
+    }
+
+    /// Waits until every request in flight was answered; false at the deadline.
+    func drain(until deadline: UInt64) -> Bool {
+        state.wait(until: deadline) { $0.inFlight == 0 || $0.isClosed ? true : nil } ?? false
+    }
+
+    /// Answers that come from now on are forgotten.
+    func close() { state.signal { $0.isClosed = true } }
+}

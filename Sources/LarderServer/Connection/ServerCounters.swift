@@ -1,0 +1,34 @@
+import LarderSystem
+
+/// What the data socket has done since the daemon started.
+final class ServerCounters: Sendable {
+    struct Values: Sendable {
+        var connections: UInt64 = 0
+        var connectionsTotal: UInt64 = 0
+        var requests: UInt64 = 0
+        var refusals: UInt64 = 0
+        var chunksIn: UInt64 = 0
+        var rawBytesIn: UInt64 = 0
+        var chunksOut: UInt64 = 0
+        var rawBytesOut: UInt64 = 0
+        var storedBytesOut: UInt64 = 0
+        var misses: UInt64 = 0
+        var resumes: UInt64 = 0
+        var tokensResumed: UInt64 = 0
+    }
+
+    private let values = Monitor(Values())
+
+    func count(_ body: (inout Values) -> Void) { values.withLock { body(&$0) } }
+
+    var list: [(name: String, value: UInt64)] {
+        let now = values.withLock { $0 }
+        return [
+            ("connections", now.connections), ("connections_total", now.connectionsTotal), ("requests_total", now.requests),
+            ("refusals_total", now.refusals), ("page_in_chunks_total", now.chunksIn),
+            ("page_in_raw_bytes_total", now.rawBytesIn), ("page_out_chunks_total", now.chunksOut),
+            ("page_out_raw_bytes_total", now.rawBytesOut), ("page_out_stored_bytes_total", now.storedBytesOut),
+            ("misses_total", now.misses), ("resumes_total", now.resumes), ("tokens_resumed_total", now.tokensResumed),
+        ]
+    }
+}

@@ -1,0 +1,130 @@
+import LarderModel
+import LarderStore
+import LarderSystem
+import LarderWire
+import Logging
+
+/// The daemon: a store behind the data socket.
+public final class Daemon: Sendable {
+    private struct State {
+        var connections: [UInt64: Connection] = [:]
+        var isStopping = false
+        var hasStoppedListening = false
+    }
+
+    private let services: Services
+    private let listener: UnixSocket
+    private let state = Monitor(State())
+    private let log: Logger
+
+    /// Opens the store and the socket. Throws ``LarderError`` that says which of them refused, and why.
+    public init(_ configuration: Configuration, log: Logger) throws(LarderError) {
+        self.log = log
+        let store = try Store(configuration.store, log: log)
+        do {
+            if let slash = configuration.socket.lastIndex(of: "/"), slash != configuration.socket.startIndex {
+                try FileSystem.makeDirectory(String(configuration.socket[..<slash]), mode: 0o755)
+            }
+            listener = try UnixSocket.listen(at: configuration.socket)
+            try FileSystem.setAccess(
+                configuration.socket, mode: configuration.socketMode,
+                group: configuration.socketGroup.isEmpty ? nil : configuration.socketGroup)
+        } catch {
+            store.close()
+            throw Self.listeningError(error)
+        }
+        services = Services(
+            store: store, memory: InlineMemory(bytes: configuration.inlineBytes), counters: ServerCounters(),
+            startedSeconds: Clock.wallSeconds(), configuration: configuration)
+        log.notice(
+            "serving",
+            metadata: [
+                "socket": "\(configuration.socket)", "data_dir": "\(configuration.dataDirectory)", "store": "\(store.id)",
+                "cap_bytes": "\(configuration.capBytes)",
+            ])
+    }
+
+    private static func listeningError(_ error: any Error) -> LarderError {
+        guard let error = error as? SystemError else { return LarderError(.storage, "\(error)") }
+        switch error.code {
+        case SystemError.addressInUse:
+            return LarderError(.storage, "\(error.subject) is served by another daemon; stop it, or choose another socket")
+        case SystemError.exists:
+            return LarderError(.storage, "\(error.subject) exists and is no socket; move it away, or choose another path")
+        default: return LarderError(.storage, "the socket cannot be opened: \(error)")
+        }
+    }
+
+    /// Starts to accept connections, on a thread of its own.
+    public func start() throws(LarderError) {
+        do { try WorkerThread(name: "accept") { self.acceptConnections() }.detach() } catch {
+            throw LarderError(.storage, "\(error)")
+        }
+    }
+
+    /// Stops accepting, lets requests in flight finish, commits all that was accepted, makes it durable. Returns false if
+    /// that took longer than the configured time.
+    public func stop() -> Bool {
+        let deadline = Clock.deadline(seconds: Double(services.configuration.drainSeconds))
+        let connections = state.signal { state in
+            state.isStopping = true
+            return Array(state.connections.values)
+        }
+        listener.shutdown()
+        for connection in connections { connection.stopReading() }
+        let drained = state.wait(until: deadline) { $0.connections.isEmpty && $0.hasStoppedListening ? true : nil } ?? false
+        if !drained { for connection in connections { connection.abort() } }
+        services.store.close()
+        try? FileSystem.remove(services.configuration.socket)
+        log.notice("stopped", metadata: ["drained": "\(drained)"])
+        return drained
+    }
+
+    private func acceptConnections() {
+        var number: UInt64 = 0
+        while !state.withLock({ $0.isStopping }) {
+            do throws(SystemError) {
+                let socket = try listener.accept()
+                number += 1
+                try serve(socket, number)
+            } catch {
+                if state.withLock({ $0.isStopping }) { break }
+                log.error("a connection was not accepted", metadata: ["error": "\(error)"])
+                // Out of descriptors or memory: what is served goes on, and new peers wait in the backlog.
+                Clock.sleep(milliseconds: 100)
+            }
+        }
+        state.signal { $0.hasStoppedListening = true }
+    }
+
+    private func serve(_ socket: consuming UnixSocket, _ number: UInt64) throws(SystemError) {
+        let limit = services.configuration.maxConnections
+        guard state.withLock({ $0.connections.count }) < limit else {
+            services.counters.count { $0.refusals += 1 }
+            try socket.setTimeouts(receiveSeconds: 1, sendSeconds: 1)
+            let error = LarderError(.tooManyConnections, "the daemon serves \(limit) connections, its limit; close some, or raise max_connections")
+            let frame = Refusal(error).frame(type: FrameHeader.errorType, requestID: 0)
+            try frame.withUnsafeBufferPointer { buffer throws(SystemError) in try socket.send(UnsafeRawBufferPointer(buffer)) }
+            return
+        }
+        let connection = try Connection(number: number, socket: socket, services: services, log: log)
+        state.withLock { $0.connections[number] = connection }
+        services.counters.count {
+            $0.connections += 1
+            $0.connectionsTotal += 1
+        }
+        let end: @Sendable () -> Void = { [self] in
+            state.signal { _ = $0.connections.removeValue(forKey: number) }
+            services.counters.count { $0.connections -= 1 }
+        }
+        do throws(SystemError) {
+            try WorkerThread(name: "connection-\(number)") {
+                connection.serve()
+                end()
+            }.detach()
+        } catch {
+            end()
+            throw error
+        }
+    }
+}

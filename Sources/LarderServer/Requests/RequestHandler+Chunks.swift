@@ -1,0 +1,141 @@
+import LarderModel
+import LarderStore
+import LarderWire
+
+extension RequestHandler {
+    /// Page out: the answer comes when the acknowledgement asked for is reached, perhaps from a writer's thread.
+    func put(_ requestID: UInt64, _ body: UnsafeRawBufferPointer) throws(LarderError) {
+        var fields = ByteReader(body)
+        let request = try Put(from: &fields)
+        var items: [PageOutItem] = []
+        items.reserveCapacity(request.items.count)
+        for item in request.items {
+            guard item.payload.byteCount <= UInt64(fields.remaining) else {
+                throw LarderError(
+                    .malformed,
+                    "the payload of item \(items.count) has \(item.payload.byteCount) bytes, but \(fields.remaining) are left in the frame")
+            }
+            items.append(
+                PageOutItem(
+                    session: item.name.session, rank: item.name.rank, component: item.name.component,
+                    offset: item.name.offset, tokens: item.tokens,
+                    bytes: try fields.readBytes(Int(item.payload.byteCount), "payload")))
+        }
+        try fields.finish("the put")
+        guard outbox.beginRequest() else { throw LarderError(.shuttingDown, "the connection is closing") }
+        let rawBytes = items.map { UInt64($0.bytes.count) }
+        store.pageOut(items, encoding: request.encoding, acknowledgement: request.acknowledgement, reader: reader) {
+            [outbox, counters = services.counters] results in
+            let answer = PutAnswer(
+                results: results.map { result in
+                    switch result {
+                    case .success(let stored): PutResult(status: ItemStatus(nil), storedBytes: UInt64(stored))
+                    case .failure(let error): PutResult(status: ItemStatus(error.clipped), storedBytes: 0)
+                    }
+                })
+            counters.count { values in
+                for (result, raw) in zip(results, rawBytes) {
+                    guard case .success(let stored) = result else { continue }
+                    values.chunksOut += 1
+                    values.rawBytesOut += raw
+                    values.storedBytesOut += UInt64(stored)
+                }
+            }
+            outbox.post(answer.frame(type: Put.type.rawValue | FrameHeader.answerBit, requestID: requestID))
+        }
+    }
+
+    /// Page in: decodes into the connection's payload buffer, from which the answer is sent.
+    func get(_ requestID: UInt64, _ body: UnsafeRawBufferPointer) throws(LarderError) -> AnswerFrame {
+        let request = try Get(body: body)
+        payload.reset()
+        var results: [GetResult] = []
+        results.reserveCapacity(request.items.count)
+        // Fields take their part of the frame too: 64 bytes an item, and the messages of those that fail.
+        let room = Limits.frameBytes - request.items.count * (64 + Limits.messageBytes / 4)
+        for item in request.items {
+            let before = payload.count
+            do throws(LarderError) {
+                let found = try reader.pageIn(
+                    PageInItem(
+                        session: item.name.session, rank: item.name.rank, component: item.name.component,
+                        offset: item.name.offset, firstLayer: item.firstLayer, layers: item.layers)
+                ) { bytes throws(LarderError) in
+                    guard before + bytes <= room else {
+                        throw LarderError(.tooLarge, "this answer is full; ask for this chunk in a request of its own, or for fewer layers")
+                    }
+                    guard let target = payload.append(bytes) else {
+                        throw LarderError(.busy, "no memory for an answer of \(bytes) bytes; ask again later")
+                    }
+                    return target
+                }
+                results.append(
+                    GetResult(status: ItemStatus(nil), tokens: found.tokens, payload: Payload(byteCount: UInt64(found.rawBytes))))
+            } catch {
+                payload.removeLast(payload.count - before)
+                results.append(GetResult(status: ItemStatus(error.clipped), tokens: 0, payload: Payload(byteCount: 0)))
+            }
+        }
+        services.counters.count { values in
+            for result in results {
+                if result.status.error == nil {
+                    values.chunksIn += 1
+                    values.rawBytesIn += result.payload.byteCount
+                } else {
+                    values.misses += 1
+                }
+            }
+        }
+        let answer = GetAnswer(results: results)
+        return AnswerFrame(
+            frame: answer.frame(
+                type: Get.type.rawValue | FrameHeader.answerBit, requestID: requestID, payloadBytes: payload.count),
+            payload: payload.bytes)
+    }
+
+    func resume(_ request: Resume) throws(LarderError) -> ResumeAnswer {
+        let plan = try reader.resume(session: request.session, atMost: request.atMost)
+        services.counters.count {
+            $0.resumes += 1
+            $0.tokensResumed += plan.offset
+        }
+        return ResumeAnswer(
+            offset: plan.offset,
+            reaches: plan.reaches.map { ComponentReach(rank: $0.rank, component: $0.component, offset: $0.offset) },
+            chunks: plan.chunks.prefix(Limits.resumeChunks).map { ChunkSummary($0, session: request.session) },
+            complete: plan.chunks.count <= Limits.resumeChunks)
+    }
+
+    func listChunks(_ request: ListChunks) throws(LarderError) -> ChunkList {
+        let chunks = try reader.chunks(session: request.from.session, from: ChunkPosition(request.from))
+        return ChunkList(chunks: chunks.map { ChunkSummary($0, session: request.from.session) })
+    }
+
+    func verify(_ request: Verify) throws(LarderError) -> VerifyAnswer {
+        let session = request.from.session
+        let found = try reader.verify(session: session, from: ChunkPosition(request.from))
+        return VerifyAnswer(
+            checked: UInt64(found.checked), rawBytes: UInt64(found.rawBytes),
+            damaged: found.damaged.map { DamagedChunk(name: ChunkName($0.position, session: session), reason: $0.reason) },
+            next: found.next.map { ChunkName($0, session: session) })
+    }
+}
+
+extension ChunkPosition {
+    init(_ name: ChunkName) { self.init(rank: name.rank, component: name.component, offset: name.offset) }
+}
+
+extension ChunkName {
+    init(_ position: ChunkPosition, session: UInt64) {
+        self.init(session: session, rank: position.rank, component: position.component, offset: position.offset)
+    }
+}
+
+extension ChunkSummary {
+    init(_ entry: StoredChunkEntry, session: UInt64) {
+        self.init(
+            name: ChunkName(session: session, rank: entry.rank, component: entry.component, offset: entry.offset),
+            tokens: entry.tokens, rawBytes: UInt64(entry.rawBytes), storedBytes: UInt64(entry.storedBytes),
+            encoding: entry.encoding, createdSeconds: entry.createdSeconds)
+    }
+}

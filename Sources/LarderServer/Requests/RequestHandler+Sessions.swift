@@ -1,0 +1,71 @@
+import LarderModel
+import LarderStore
+import LarderSystem
+import LarderWire
+
+extension RequestHandler {
+    func declareModel(_ request: DeclareModel) throws(LarderError) -> ModelDeclared {
+        let model = try store.declare(request.declaration)
+        return ModelDeclared(modelID: model.id, fingerprint: model.fingerprint)
+    }
+
+    func openSession(_ request: OpenSession) throws(LarderError) -> SessionOpened {
+        let opened = try store.openSession(
+            namespace: request.namespace, name: request.name, modelID: request.modelID, create: request.create,
+            userID: peer.userID)
+        return SessionOpened(session: opened.id, created: opened.created)
+    }
+
+    func truncate(_ request: Truncate) throws(LarderError) -> TruncateAnswer {
+        try reader.requireAccess(session: request.session)
+        return TruncateAnswer(chunks: UInt64(try store.truncate(session: request.session, offset: request.offset)))
+    }
+
+    func drop(_ request: Drop) throws(LarderError) -> Done {
+        try reader.requireAccess(session: request.session)
+        try store.drop(session: request.session)
+        return Done()
+    }
+
+    func sync(_ request: Sync) throws(LarderError) -> Done {
+        try store.synchronise()
+        return Done()
+    }
+
+    func listModels(_ request: ListModels) throws(LarderError) -> ModelList {
+        ModelList(
+            models: store.models(after: request.after).map {
+                ModelSummary(modelID: $0.id, fingerprint: $0.fingerprint, declaration: $0.declaration)
+            })
+    }
+
+    func listSessions(_ request: ListSessions) throws(LarderError) -> SessionList {
+        let page = try reader.sessions(namespace: request.namespace, after: request.after)
+        return SessionList(
+            sessions: page.sessions.map { session in
+                SessionSummary(
+                    session: session.id, namespace: session.namespace.name, name: session.name,
+                    ownerUserID: session.namespace.ownerUserID,
+                    models: session.models.map { SessionModel(rank: $0.rank, modelID: $0.modelID) },
+                    chunks: session.totals.chunks, rawBytes: session.totals.rawBytes,
+                    storedBytes: session.totals.storedBytes, createdSeconds: session.createdSeconds,
+                    changedSeconds: session.changedSeconds)
+            }, next: page.next)
+    }
+
+    func stat(_ request: Stat) throws(LarderError) -> StatAnswer {
+        let counters = store.statistics() + services.counters.list + [
+            ("uptime_seconds", Clock.wallSeconds() - services.startedSeconds),
+            ("inline_memory_free_bytes", UInt64(services.memory.freeBytes)),
+        ]
+        return StatAnswer(
+            facts: [
+                StatAnswer.Fact("version", LarderVersion.number),
+                StatAnswer.Fact("pid", "\(Process.identifier)"),
+                StatAnswer.Fact("store_id", "\(store.id)"),
+                StatAnswer.Fact("data_dir", services.configuration.dataDirectory),
+                StatAnswer.Fact("socket", services.configuration.socket),
+            ],
+            counters: counters.map { Counter($0.name, $0.value) })
+    }
+}

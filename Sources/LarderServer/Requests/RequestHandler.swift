@@ -1,0 +1,128 @@
+import LarderModel
+import LarderStore
+import LarderSystem
+import LarderWire
+import Logging
+
+/// Answers the requests of one connection, on the connection's thread.
+final class RequestHandler {
+    let services: Services
+    let outbox: Outbox
+    let peer: PeerCredentials
+    let log: Logger
+    let reader: StoreReader
+    let payload: FrameBuffer
+    private var hasGreeted = false
+
+    init(services: Services, outbox: Outbox, peer: PeerCredentials, log: Logger) {
+        self.services = services
+        self.outbox = outbox
+        self.peer = peer
+        self.log = log
+        reader = StoreReader(services.store, userID: peer.userID)
+        payload = FrameBuffer(services.memory)
+    }
+
+    var store: Store { services.store }
+
+    /// Answers one frame. Returns why the connection must end, if it must. Throws if the answer cannot be sent.
+    func handle(_ header: FrameHeader, _ body: UnsafeRawBufferPointer) throws(SystemError) -> String? {
+        guard let type = MessageType(rawValue: header.type) else {
+            try refuse(header.requestID, LarderError(.unknownRequest, "request type \(header.type) is not known to this daemon; the handshake says which version it speaks"))
+            return nil
+        }
+        do throws(LarderError) {
+            guard hasGreeted || type == .hello else {
+                throw LarderError(.handshake, "the first frame of a connection must be a handshake, not \(type)")
+            }
+            if let answer = try answer(type, header.requestID, body) { try send(answer) }
+            return nil
+        } catch {
+            if let failure = sendFailure { throw failure }
+            try refuse(header.requestID, error)
+            return !hasGreeted ? error.message : nil
+        }
+    }
+
+    /// Refuses a whole request.
+    func refuse(_ requestID: UInt64, _ error: LarderError) throws(SystemError) {
+        services.counters.count { $0.refusals += 1 }
+        log.debug("refused", metadata: ["code": "\(error.code.name)", "reason": "\(error.message)"])
+        try outbox.send(Refusal(error.clipped).frame(type: FrameHeader.errorType, requestID: requestID))
+    }
+
+    /// A frame to send at once: fields, then a payload.
+    struct AnswerFrame {
+        let frame: [UInt8]
+        var payload = UnsafeRawBufferPointer(start: nil, count: 0)
+    }
+
+    private var sendFailure: SystemError?
+
+    private func send(_ answer: AnswerFrame) throws(LarderError) {
+        do throws(SystemError) { try outbox.send(answer.frame, payload: answer.payload) } catch {
+            sendFailure = error
+            throw LarderError(.storage, "\(error)")
+        }
+    }
+
+    /// The answer to a request; nil if it comes later, from a writer.
+    private func answer(_ type: MessageType, _ id: UInt64, _ body: UnsafeRawBufferPointer) throws(LarderError) -> AnswerFrame? {
+        switch type {
+        case .hello: return try answer(id, body, greet)
+        case .declareModel: return try answer(id, body, declareModel)
+        case .openSession: return try answer(id, body, openSession)
+        case .put:
+            try put(id, body)
+            return nil
+        case .get: return try get(id, body)
+        case .resume: return try answer(id, body, resume)
+        case .truncate: return try answer(id, body, truncate)
+        case .drop: return try answer(id, body, drop)
+        case .listModels: return try answer(id, body, listModels)
+        case .listSessions: return try answer(id, body, listSessions)
+        case .listChunks: return try answer(id, body, listChunks)
+        case .stat: return try answer(id, body, stat)
+        case .sync: return try answer(id, body, sync)
+        case .verify: return try answer(id, body, verify)
+        }
+    }
+
+    private func answer<R: Request>(
+        _ requestID: UInt64, _ body: UnsafeRawBufferPointer, _ handle: (R) throws(LarderError) -> R.Answer
+    ) throws(LarderError) -> AnswerFrame {
+        let answer = try handle(try R(body: body))
+        let frame = answer.frame(type: R.type.rawValue | FrameHeader.answerBit, requestID: requestID)
+        guard frame.count - FrameHeader.byteCount <= Limits.frameBytes else {
+            throw LarderError(.tooLarge, "the answer has \(frame.count) bytes, over the limit of \(Limits.frameBytes) for a frame; ask for less")
+        }
+        return AnswerFrame(frame: frame)
+    }
+
+    private func greet(_ hello: Hello) throws(LarderError) -> Welcome {
+        guard !hasGreeted else { throw LarderError(.handshake, "this connection has had its handshake; send it once") }
+        guard hello.oldestVersion <= WireProtocol.newestVersion, hello.newestVersion >= WireProtocol.oldestVersion,
+            hello.oldestVersion <= hello.newestVersion
+        else {
+            throw LarderError(
+                .protocolVersion,
+                "the client speaks versions \(hello.oldestVersion) to \(hello.newestVersion), this daemon \(WireProtocol.oldestVersion) to \(WireProtocol.newestVersion); upgrade the older one")
+        }
+        try Names.validate(hello.clientName, what: "client name")
+        hasGreeted = true
+        log.debug("handshake", metadata: ["client": "\(hello.clientName)"])
+        return Welcome(
+            version: min(hello.newestVersion, WireProtocol.newestVersion), features: hello.features & WireProtocol.features,
+            frameBytes: UInt32(Limits.frameBytes), batchItems: UInt32(Limits.batchItems),
+            requestsInFlight: UInt32(Limits.requestsInFlight), storeID: store.id,
+            serverName: "larderd \(LarderVersion.number)")
+    }
+}
+
+extension LarderError {
+    /// The error with its message cut to what an answer may carry.
+    var clipped: LarderError {
+        guard message.utf8.count > Limits.messageBytes else { return self }
+        return LarderError(code, String(message.unicodeScalars.prefix(Limits.messageBytes / 4)) + "...")
+    }
+}

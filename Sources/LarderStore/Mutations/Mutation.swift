@@ -1,0 +1,35 @@
+import LarderModel
+import LarderSystem
+
+/// A change that a shard's writer applies in a transaction, together with others, and completes after the commit.
+protocol Mutation: AnyObject, Sendable {
+    /// Bytes that it keeps in memory while it waits.
+    var byteCount: Int { get }
+    /// True if the commit must survive power loss before it is completed.
+    var isDurable: Bool { get }
+    /// Applies the change. Throws ``LarderError`` only before it has written anything; may be called again after an
+    /// aborted transaction.
+    func apply(_ context: inout WriteContext) throws
+    /// Told once: nil after the commit, or why there was none.
+    func complete(_ failure: LarderError?)
+}
+
+/// A mutation whose submitter waits for it.
+class AwaitedMutation<Value: Sendable>: @unchecked Sendable {
+    private let outcome = Monitor<Result<Value, LarderError>?>(nil)
+    /// What ``Mutation/apply(_:)`` found; told to the waiter after the commit.
+    var value: Value?
+
+    let byteCount = 256
+    var isDurable: Bool { false }
+
+    func complete(_ failure: LarderError?) {
+        let result: Result<Value, LarderError> =
+            if let failure { .failure(failure) } else if let value { .success(value) } else {
+                .failure(LarderError(.internal, "a mutation was committed without an outcome"))
+            }
+        outcome.signal { $0 = result }
+    }
+
+    func wait() throws(LarderError) -> Value { try outcome.wait { $0 }!.get() }
+}

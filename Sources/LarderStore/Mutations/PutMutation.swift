@@ -1,0 +1,145 @@
+import LarderCodec
+import LarderLMDB
+import LarderModel
+import LarderSystem
+
+/// An encoded chunk on its way to the store.
+final class PreparedChunk: @unchecked Sendable {
+    let key: ChunkKey
+    let component: Component
+    let modelID: UInt32
+    let shape: ChunkShape
+    /// The encoded bytes, without their identity.
+    let bytes: UnsafeMutableRawBufferPointer
+    let encoding: Encoding
+    /// A stored blob that was found to hold the same raw bytes; the chunk then carries none of its own.
+    let identicalBlobID: UInt64?
+
+    init(
+        key: ChunkKey, component: Component, modelID: UInt32, shape: ChunkShape, bytes: UnsafeMutableRawBufferPointer,
+        encoding: Encoding, identicalBlobID: UInt64? = nil
+    ) {
+        self.key = key
+        self.component = component
+        self.modelID = modelID
+        self.shape = shape
+        self.bytes = bytes
+        self.encoding = encoding
+        self.identicalBlobID = identicalBlobID
+    }
+
+    deinit { bytes.deallocate() }
+
+    /// First token past the chunk; the offset itself for a recurrent state.
+    var end: UInt64 { key.offset + UInt64(shape.tokens) }
+}
+
+/// Stores the chunks of one page-out request that fall to one shard.
+final class PutMutation: Mutation, @unchecked Sendable {
+    private let chunks: [PreparedChunk]
+    private let completion: @Sendable ([Result<Int, LarderError>]) -> Void
+    /// Stored bytes of each chunk, or why it was refused.
+    private var results: [Result<Int, LarderError>] = []
+    let isDurable: Bool
+    let byteCount: Int
+
+    init(
+        _ chunks: [PreparedChunk], isDurable: Bool, completion: @escaping @Sendable ([Result<Int, LarderError>]) -> Void
+    ) {
+        self.chunks = chunks
+        self.completion = completion
+        self.isDurable = isDurable
+        byteCount = chunks.reduce(256) { $0 + $1.bytes.count + 128 }
+    }
+
+    func complete(_ failure: LarderError?) {
+        completion(failure.map { failure in chunks.map { _ in .failure(failure) } } ?? results)
+    }
+
+    func apply(_ context: inout WriteContext) throws {
+        results = []
+        var sessions: [UInt64: SessionRecord] = [:]
+        for chunk in chunks {
+            do {
+                let id = chunk.key.session
+                guard var session = try sessions[id] ?? context.session(id) else {
+                    throw LarderError(.unknownSession, "session \(id) was dropped; open it again")
+                }
+                guard session.modelID(rank: chunk.key.rank) == chunk.modelID else {
+                    throw LarderError(.modelMismatch, "session \(id) was opened anew with another model; open it again")
+                }
+                results.append(.success(try store(chunk, &session, &context)))
+                sessions[id] = session
+            } catch let error as LarderError {
+                results.append(.failure(error))
+            }
+        }
+        for (id, session) in sessions { try context.put(session, session: id) }
+    }
+
+    /// Stores one chunk and returns its stored bytes. Throws ``LarderError`` before it writes anything.
+    private func store(
+        _ chunk: PreparedChunk, _ session: inout SessionRecord, _ context: inout WriteContext
+    ) throws -> Int {
+        if let (key, record) = try neighbour(of: chunk, context) {
+            guard key == chunk.key, record.tokens == chunk.shape.tokens else {
+                throw LarderError(
+                    .overlap,
+                    "tokens \(chunk.key.offset)..<\(chunk.end) of component '\(chunk.component.name)' overlap the stored \(key.offset)..<\(key.offset + UInt64(record.tokens)); truncate the session at \(min(key.offset, chunk.key.offset)) first")
+            }
+            try requireSameBytes(chunk, record, context)
+            return Int(record.storedBytes)
+        }
+        guard chunk.identicalBlobID == nil else {
+            throw LarderError(.busy, "the chunk at \(chunk.key.offset) was truncated while it was put; put it again")
+        }
+        guard context.takeRoom(bytes: chunk.bytes.count) else {
+            throw LarderError(
+                .full, "the store has reached its cap; drop sessions that are not wanted, or raise the cap")
+        }
+        let blobID = context.takeBlobID()
+        let record = ChunkRecord(
+            blobID: blobID, tokens: chunk.shape.tokens, rawBytes: UInt32(chunk.shape.rawBytes),
+            storedBytes: UInt32(chunk.bytes.count), encoding: chunk.encoding, createdSeconds: Clock.wallSeconds())
+        let blobs = context.shard.databases.blobs
+        let room = try withUnsafeBytes(of: blobID) {
+            try context.transaction.reserve(blobs, appending: $0, byteCount: chunk.bytes.count)
+        }
+        room.copyMemory(from: UnsafeRawBufferPointer(chunk.bytes))
+        ChunkHeader.stamp(room.baseAddress!, blocks: chunk.shape.blockCount, blobID: blobID)
+        try context.put(record, chunk.key)
+        session.count(record, sign: 1)
+        session.changedSeconds = record.createdSeconds
+        return chunk.bytes.count
+    }
+
+    /// The stored chunk that covers any of this one's tokens, if there is one.
+    private func neighbour(of chunk: PreparedChunk, _ context: borrowing WriteContext) throws -> (ChunkKey, ChunkRecord)? {
+        let bound = chunk.key.at(chunk.shape.tokens == 0 ? chunk.key.offset : chunk.end - 1)
+        let found = try bound.words.withBytes { bound in
+            try context.transaction.last(context.shard.databases.chunks, notAbove: bound) { key, value in
+                (try ChunkKey(key), try ChunkRecord(value, key: key))
+            }
+        }
+        guard let (key, record) = found, key.isBeside(chunk.key) else { return nil }
+        let overlaps = chunk.shape.tokens == 0 ? key == chunk.key : key.offset + UInt64(record.tokens) > chunk.key.offset
+        return overlaps ? (key, record) : nil
+    }
+
+    private func requireSameBytes(_ chunk: PreparedChunk, _ record: ChunkRecord, _ context: borrowing WriteContext) throws {
+        if chunk.identicalBlobID == record.blobID { return }
+        // Another put of the same chunk was committed after this one was prepared. Rare, so decoding both is fine here.
+        let conflict = LarderError(
+            .conflict,
+            "the chunk at \(chunk.key.offset) of component '\(chunk.component.name)' is stored with other bytes; truncate the session at \(chunk.key.offset) to replace it")
+        let blobs = context.shard.databases.blobs
+        guard chunk.identicalBlobID == nil,
+            let stored = try withUnsafeBytes(of: record.blobID, { try context.transaction.get(blobs, $0) })
+        else { throw conflict }
+        ChunkHeader.stamp(chunk.bytes.baseAddress!, blocks: chunk.shape.blockCount, blobID: 0)
+        guard
+            ChunkComparison.areEqual(
+                (stored, record.blobID), (UnsafeRawBufferPointer(chunk.bytes), 0), scratch: CodecScratch())
+        else { throw conflict }
+    }
+}

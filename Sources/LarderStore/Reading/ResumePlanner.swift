@@ -1,0 +1,108 @@
+import LarderModel
+
+/// Finds a session's resume point: the largest offset at which every component of every rank can be restored.
+///
+/// Attention is needed whole from 0, sliding attention whole over its window, a recurrent state exactly at the offset.
+struct ResumePlanner {
+    /// What is stored of one component, by offset.
+    struct Track {
+        let rank: UInt16
+        let component: UInt16
+        let kind: ComponentKind
+        let window: UInt64
+        let chunks: [StoredChunkEntry]
+
+        /// The largest offset up to `bound` at which this component alone can be restored; 0 needs nothing.
+        func reach(atMost bound: UInt64) -> UInt64 {
+            switch kind {
+            case .attention: return min(bound, runs.first { $0.lowerBound == 0 }?.upperBound ?? 0)
+            case .recurrent: return chunks.last { $0.offset <= bound }?.offset ?? 0
+            case .sliding:
+                // In each run of neighbouring chunks, from the last: its end, if the window before it lies in the run.
+                for run in runs.reversed() where run.lowerBound < bound {
+                    let end = min(bound, run.upperBound)
+                    if run.lowerBound == 0 || end - run.lowerBound >= window { return end }
+                }
+                return 0
+            }
+        }
+
+        /// The stored token ranges, neighbours joined, in order.
+        private var runs: [Range<UInt64>] {
+            var runs: [Range<UInt64>] = []
+            for chunk in chunks {
+                if let last = runs.last, last.upperBound == chunk.offset {
+                    runs[runs.count - 1] = last.lowerBound..<chunk.end
+                } else {
+                    runs.append(chunk.offset..<chunk.end)
+                }
+            }
+            return runs
+        }
+
+        /// The chunks that a restoration at `offset` loads.
+        func needed(at offset: UInt64) -> [StoredChunkEntry] {
+            guard offset > 0 else { return [] }
+            switch kind {
+            case .attention: return chunks.filter { $0.offset < offset }
+            case .recurrent: return chunks.filter { $0.offset == offset }
+            case .sliding:
+                let start = offset > window ? offset - window : 0
+                return chunks.filter { $0.offset < offset && $0.end > start }
+            }
+        }
+    }
+
+    let tracks: [Track]
+    /// False if a rank of the group has not opened the session: then nothing can be restored.
+    let isComplete: Bool
+
+    /// The largest offset up to `bound` at which all can be restored.
+    func resumePoint(atMost bound: UInt64) -> UInt64 {
+        guard isComplete, !tracks.isEmpty else { return 0 }
+        var offset = bound
+        while true {
+            // Lowering the bound for one component can lower another's reach: go on until all agree.
+            let next = tracks.reduce(offset) { min($0, $1.reach(atMost: $0)) }
+            if next == offset || next == 0 { return next }
+            offset = next
+        }
+    }
+}
+
+/// The answer to a resume request.
+public struct ResumePlan: Sendable {
+    /// The resume point in tokens.
+    public let offset: UInt64
+    /// How far each component alone reaches.
+    public let reaches: [(rank: UInt16, component: UInt16, offset: UInt64)]
+    /// The chunks to load, by offset.
+    public let chunks: [StoredChunkEntry]
+}
+
+extension StoreReader {
+    /// How far a session can be restored, up to `bound` tokens, and what to load for it.
+    public func resume(session: UInt64, atMost bound: UInt64) throws(LarderError) -> ResumePlan {
+        let context = try context(session)
+        var byTrack: [UInt32: [StoredChunkEntry]] = [:]
+        try forEachChunk(context, from: ChunkPosition()) { key, record, _ in
+            byTrack[UInt32(key.rank) << 8 | UInt32(key.component), default: []].append(StoredChunkEntry(key, record))
+            return true
+        }
+        var tracks: [ResumePlanner.Track] = []
+        for (rank, model) in context.models.sorted(by: { $0.key < $1.key }) {
+            for (index, component) in model.declaration.components.enumerated() {
+                tracks.append(
+                    ResumePlanner.Track(
+                        rank: rank, component: UInt16(index), kind: component.kind, window: UInt64(component.window),
+                        chunks: byTrack[UInt32(rank) << 8 | UInt32(index)] ?? []))
+            }
+        }
+        let group = context.models.values.first?.declaration.groupSize ?? 0
+        let planner = ResumePlanner(tracks: tracks, isComplete: context.models.count == Int(group))
+        let offset = planner.resumePoint(atMost: bound)
+        let chunks = tracks.flatMap { $0.needed(at: offset) }.sorted { ($0.offset, $0.rank, $0.component) < ($1.offset, $1.rank, $1.component) }
+        return ResumePlan(
+            offset: offset, reaches: tracks.map { ($0.rank, $0.component, $0.reach(atMost: .max)) }, chunks: chunks)
+    }
+}

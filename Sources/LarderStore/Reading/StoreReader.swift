@@ -1,0 +1,108 @@
+import LarderCodec
+import LarderLMDB
+import LarderModel
+
+/// Reads a store for one thread: a renewable snapshot of each shard, memory of the session used last, codec scratch.
+///
+/// Not safe from two threads at once.
+public final class StoreReader {
+    let store: Store
+    /// The user on whose behalf it reads.
+    let userID: UInt32
+    let scratch = CodecScratch()
+    private var snapshots: [Snapshot?]
+    private var remembered: (context: SessionContext, generation: UInt64)?
+
+    /// A reader of `store` for `userID`.
+    public init(_ store: Store, userID: UInt32) {
+        self.store = store
+        self.userID = userID
+        snapshots = Array(repeating: nil, count: store.shards.count)
+    }
+
+    /// A read transaction with the shard that it needs to outlive it.
+    private final class Snapshot {
+        var transaction: ReadTransaction?
+        let shard: Shard
+
+        init(_ shard: Shard) throws {
+            self.shard = shard
+            transaction = try ReadTransaction(shard.environment)
+        }
+
+        deinit { transaction = nil }
+    }
+
+    /// What a request needs to know of a session.
+    struct SessionContext {
+        let id: UInt64
+        let shard: Int
+        let record: SessionRecord
+        let models: [UInt16: StoredModel]
+
+        func component(rank: UInt16, _ index: UInt16) throws(LarderError) -> (StoredModel, Component) {
+            guard let model = models[rank] else {
+                throw LarderError(.unknownComponent, "rank \(rank) has not opened session '\(record.name.clipped)'; open it with that rank's model")
+            }
+            guard Int(index) < model.declaration.components.count else {
+                throw LarderError(
+                    .unknownComponent,
+                    "model '\(model.declaration.name.clipped)' has \(model.declaration.components.count) components; there is no component \(index)")
+            }
+            return (model, model.declaration.components[Int(index)])
+        }
+    }
+
+    /// Runs `body` on the newest snapshot of a shard.
+    func read<Result>(
+        shard index: Int, _ body: (borrowing ReadTransaction, Shard) throws -> Result
+    ) throws(LarderError) -> Result {
+        do {
+            let snapshot = try snapshots[index] ?? Snapshot(store.shards[index])
+            snapshots[index] = snapshot
+            try snapshot.transaction!.renew()
+            defer { snapshot.transaction!.reset() }
+            return try body(snapshot.transaction!, snapshot.shard)
+        } catch let error as LarderError {
+            throw error
+        } catch {
+            throw LarderError(.storage, "the store could not be read: \(error)")
+        }
+    }
+
+    /// The session, if the user may see it. Throws `unknownSession` or `forbidden`.
+    func context(_ session: UInt64) throws(LarderError) -> SessionContext {
+        let generation = store.contextGeneration
+        if let remembered, remembered.context.id == session, remembered.generation == generation {
+            return remembered.context
+        }
+        let shard = try store.shardIndex(of: session)
+        let record = try read(shard: shard) { transaction, shard in
+            try WordKey(session).withBytes { key in
+                try transaction.get(shard.databases.sessions, key).map { try SessionRecord($0, key: key) }
+            }
+        }
+        guard let record, let namespace = store.catalog.namespace(record.namespaceID) else {
+            throw LarderError(.unknownSession, "session \(session) is not stored; it may have been dropped")
+        }
+        try Store.requireAccess(namespace, userID)
+        var models: [UInt16: StoredModel] = [:]
+        for entry in record.models { models[entry.rank] = store.catalog.model(entry.modelID) }
+        let context = SessionContext(id: session, shard: shard, record: record, models: models)
+        remembered = (context, generation)
+        return context
+    }
+
+    /// Throws unless the user may change the session.
+    public func requireAccess(session: UInt64) throws(LarderError) { _ = try context(session) }
+
+    func record(_ key: ChunkKey, _ transaction: borrowing ReadTransaction, _ shard: Shard) throws -> ChunkRecord? {
+        try key.words.withBytes { bytes in
+            try transaction.get(shard.databases.chunks, bytes).map { try ChunkRecord($0, key: bytes) }
+        }
+    }
+
+    func blob(_ id: UInt64, _ transaction: borrowing ReadTransaction, _ shard: Shard) throws -> UnsafeRawBufferPointer? {
+        try withUnsafeBytes(of: id) { try transaction.get(shard.databases.blobs, $0) }
+    }
+}

@@ -1,0 +1,165 @@
+import LarderLMDB
+import LarderModel
+import LarderSystem
+
+/// One LMDB environment of a store, its databases and its identity. Its writer is ``ShardWriter``.
+///
+/// A log, as far as LMDB is one: a chunk's bytes are one value under an ascending blob id, and the index that finds it
+/// is a small database written in the same transaction (Docs/FORMAT.md, "Store").
+final class Shard: Sendable {
+    /// Version of the layout of databases and records.
+    static let formatVersion: UInt32 = 1
+    private static let databaseCount = 9
+
+    let index: Int
+    let environment: Environment
+    let databases: Databases
+    let storeID: StoreID
+    let mapPages: Int
+
+    /// The databases of an environment. Keys of all but `blobs` sort as bytes.
+    struct Databases: Sendable {
+        /// "format" and "counters".
+        let meta: Database
+        /// Model id to declaration; shard 0 only.
+        let models: Database
+        /// Namespace id to owner and name; shard 0 only.
+        let namespaces: Database
+        /// Session id to ``SessionRecord``.
+        let sessions: Database
+        /// Namespace id and session name to session id.
+        let names: Database
+        /// ``ChunkKey`` to ``ChunkRecord``.
+        let chunks: Database
+        /// Blob id to a stored chunk (Docs/FORMAT.md, "Chunk").
+        let blobs: Database
+        /// What is out of reach and not freed yet: ``Grave`` to nothing.
+        let graveyard: Database
+
+        init(_ transaction: borrowing WriteTransaction) throws(LMDBError) {
+            meta = try transaction.open("meta", keys: .bytes)
+            models = try transaction.open("models", keys: .bytes)
+            namespaces = try transaction.open("namespaces", keys: .bytes)
+            sessions = try transaction.open("sessions", keys: .bytes)
+            names = try transaction.open("names", keys: .bytes)
+            chunks = try transaction.open("chunks", keys: .bytes)
+            blobs = try transaction.open("blobs", keys: .integers)
+            graveyard = try transaction.open("graveyard", keys: .bytes)
+        }
+
+        var all: [Database] { [meta, models, namespaces, sessions, names, chunks, blobs, graveyard] }
+    }
+
+    /// Opens or creates the shard in `directory`, after checking what is there.
+    ///
+    /// - Parameter storeID: the id that the other shards have, or a new one for shard 0 of a new store.
+    init(index: Int, directory: String, configuration: StoreConfiguration, storeID proposed: StoreID) throws(LarderError) {
+        self.index = index
+        let path = "\(directory)/data.mdb"
+        do throws(any Error) {
+            try FileSystem.makeDirectory(directory)
+            let exists = (FileSystem.size(path) ?? 0) > 0
+            try FileCheck.check(path: path)
+            if let size = FileSystem.size(path), size > configuration.mapBytes {
+                throw LarderError(
+                    .storeUnusable,
+                    "\(path) has \(size) bytes, more than the \(configuration.mapBytes) that the cap leaves it; raise the cap, or move the store aside")
+            }
+            environment = try Environment(
+                path: directory, mapBytes: configuration.mapBytes, databases: Self.databaseCount,
+                readers: configuration.readers)
+            try environment.clearStaleReaders()
+            mapPages = try environment.information().mapBytes / 4_096
+            let transaction = try WriteTransaction(environment)
+            databases = try Databases(transaction)
+            storeID = try Self.identify(
+                transaction, databases.meta, exists: exists, path: path, index: index, shards: configuration.shards,
+                proposed: proposed)
+            try transaction.commit()
+        } catch {
+            throw Self.openingError(error, path)
+        }
+    }
+
+    private static func openingError(_ error: any Error, _ path: String) -> LarderError {
+        switch error {
+        case let error as LarderError: error
+        case let error as FileCheck.Failure:
+            LarderError(.storeUnusable, "\(error); move the store aside, or restore a copy of it")
+        case let error as SystemError: LarderError(.storage, "\(error); give the daemon a directory that it may write")
+        default: LarderError(.storage, "\(path): \(error)")
+        }
+    }
+
+    /// Checks the format record, or writes it into a new environment.
+    private static func identify(
+        _ transaction: borrowing WriteTransaction, _ meta: Database, exists: Bool, path: String, index: Int, shards: Int,
+        proposed: StoreID
+    ) throws -> StoreID {
+        let key = Array("format".utf8)
+        return try key.withUnsafeBytes { key in
+            guard let value = try transaction.get(meta, key) else {
+                if exists {
+                    throw LarderError(.storeUnusable, "\(path) is an LMDB file, but no Larder store; choose another directory")
+                }
+                var writer = ByteWriter()
+                writer.write(formatVersion)
+                writer.write(UInt32(index))
+                writer.write(UInt32(shards))
+                writer.write(proposed.high)
+                writer.write(proposed.low)
+                try Record.seal(writer, key: key).withUnsafeBytes { try transaction.put(meta, key, $0) }
+                return proposed
+            }
+            var reader = try Record.open(value, key: key, "format")
+            let version = try reader.read(UInt32.self, "format version")
+            guard version == formatVersion else {
+                throw LarderError(
+                    .storeUnusable,
+                    "\(path) has store format \(version); this program reads \(formatVersion). Use a program that reads it, or move the store aside")
+            }
+            let storedIndex = try reader.read(UInt32.self, "shard index")
+            let storedShards = try reader.read(UInt32.self, "shard count")
+            guard storedIndex == UInt32(index), storedShards == UInt32(shards) else {
+                throw LarderError(
+                    .storeUnusable,
+                    "\(path) is shard \(storedIndex) of \(storedShards), where shard \(index) of \(shards) was expected; set shards to \(storedShards)")
+            }
+            return StoreID(high: try reader.read(UInt64.self, "store id"), low: try reader.read(UInt64.self, "store id"))
+        }
+    }
+
+    /// Pages that data takes, free ones not counted.
+    func usedPages(_ transaction: borrowing some Transaction & ~Copyable) throws(LMDBError) -> Int {
+        var pages = try transaction.ownPages() + 2
+        for database in databases.all { pages += try transaction.statistics(database).pages }
+        return pages
+    }
+
+    /// Pages that data may take: the rest is what LMDB needs to copy pages that it changes.
+    var usablePages: Int { mapPages / Limits.fillDenominator * Limits.fillNumerator }
+}
+
+/// What waits to be freed.
+enum Grave {
+    /// A blob that nothing refers to.
+    case blob(UInt64)
+    /// A session whose record is gone, with all its chunks.
+    case session(UInt64)
+
+    var words: WordKey {
+        switch self {
+        case .blob(let id): WordKey(0, id)
+        case .session(let id): WordKey(1, id)
+        }
+    }
+
+    init?(_ key: UnsafeRawBufferPointer) {
+        guard key.count == 16 else { return nil }
+        switch WordKey.word(key, 0) {
+        case 0: self = .blob(WordKey.word(key, 1))
+        case 1: self = .session(WordKey.word(key, 1))
+        default: return nil
+        }
+    }
+}

@@ -1,0 +1,210 @@
+// The one thread that writes to a shard. It drains a bounded queue, applies what fits in one transaction, commits, makes
+// the commit durable if any of its mutations asks for it, and completes them. In its idle moments, and before it calls a
+// shard full, it frees what was dropped, a few blobs a transaction, so that a page-out never waits long behind it.
+import LarderLMDB
+import LarderModel
+import LarderSystem
+import Logging
+
+final class ShardWriter: Sendable {
+    private struct Queue {
+        var waiting: [any Mutation] = []
+        var bytes = 0
+        var isStopping = false
+        var hasStopped = false
+        var mayHaveGraves = true
+    }
+
+    /// What a writer has done since it started.
+    struct Totals: Sendable {
+        var commits: UInt64 = 0
+        var syncs: UInt64 = 0
+        var blobsFreed: UInt64 = 0
+        var usedPages = 0
+    }
+
+    private let shard: Shard
+    private let queueBytes: Int
+    private let queue: Monitor<Queue>
+    private let totals = Monitor(Totals())
+    private let log: Logger
+
+    /// Starts the writer's thread.
+    init(_ shard: Shard, queueBytes: Int, log: Logger) throws(LarderError) {
+        self.shard = shard
+        self.queueBytes = queueBytes
+        self.log = log
+        queue = Monitor(Queue())
+        do {
+            try WorkerThread(name: "writer-\(shard.index)") { [self] in run() }.detach()
+        } catch { throw LarderError(.storage, "\(error)") }
+    }
+
+    // MARK: submitting
+
+    /// Queues a mutation, waiting for room for a bounded time. Throws `busy` or `shuttingDown`, and then has not taken it.
+    func submit(_ mutation: any Mutation) throws(LarderError) {
+        let deadline = Clock.deadline(seconds: Double(Limits.queueWaitSeconds))
+        let refusal: LarderError?? = queue.wait(until: deadline) { queue -> LarderError?? in
+            if queue.isStopping { return LarderError(.shuttingDown, "the daemon is shutting down; reconnect later") }
+            // A mutation larger than the whole queue goes alone.
+            guard queue.bytes == 0 || queue.bytes + mutation.byteCount <= queueBytes else { return nil }
+            queue.waiting.append(mutation)
+            queue.bytes += mutation.byteCount
+            return .some(nil)
+        }
+        guard let refusal else {
+            throw LarderError(.busy, "the writer's queue of \(queueBytes) bytes stayed full for \(Limits.queueWaitSeconds) s; put less at once, or later")
+        }
+        if let refusal { throw refusal }
+        queue.signal { _ in }
+    }
+
+    /// Queues a mutation and waits for its outcome.
+    @discardableResult
+    func perform<Value>(_ mutation: AwaitedMutation<Value> & Mutation) throws(LarderError) -> Value {
+        try submit(mutation)
+        return try mutation.wait()
+    }
+
+    /// Bytes and mutations that wait.
+    var backlog: (bytes: Int, mutations: Int) { queue.withLock { ($0.bytes, $0.waiting.count) } }
+
+    /// What was done so far.
+    var done: Totals { totals.withLock { $0 } }
+
+    /// Refuses what comes from now on, commits what waits, and makes it durable. Returns when the thread has ended.
+    func stop() {
+        queue.signal { $0.isStopping = true }
+        _ = queue.wait { $0.hasStopped ? true : nil }
+    }
+
+    // MARK: the thread
+
+    private func run() {
+        while true {
+            let (batch, isStopping, reap) = takeBatch()
+            if !batch.isEmpty { write(batch) }
+            if batch.isEmpty && reap { reapStep() }
+            if batch.isEmpty && isStopping { break }
+        }
+        do { try shard.environment.synchronise() } catch { log.error("the last sync failed", metadata: ["error": "\(error)"]) }
+        queue.signal { $0.hasStopped = true }
+    }
+
+    private func takeBatch() -> (batch: [any Mutation], isStopping: Bool, reap: Bool) {
+        let taken = queue.wait { queue -> ([any Mutation], Bool, Bool)? in
+            if queue.waiting.isEmpty {
+                return queue.isStopping || queue.mayHaveGraves ? ([], queue.isStopping, queue.mayHaveGraves) : nil
+            }
+            var count = 0
+            var bytes = 0
+            while count < queue.waiting.count, count < Limits.putsPerCommit, count == 0 || bytes < Limits.bytesPerCommit {
+                bytes += queue.waiting[count].byteCount
+                count += 1
+            }
+            defer {
+                queue.waiting.removeFirst(count)
+                queue.mayHaveGraves = true
+            }
+            return (Array(queue.waiting[..<count]), queue.isStopping, false)
+        }!
+        return taken
+    }
+
+    /// Writes a batch in one transaction, or each mutation in its own where together they fail.
+    private func write(_ batch: [any Mutation]) {
+        makeRoom(bytes: batch.reduce(0) { $0 + $1.byteCount })
+        if let failures = attempt(batch) {
+            finish(batch, failures)
+            return
+        }
+        // The map ran full or LMDB failed: the transaction is gone. Freed pages become usable two commits later.
+        for _ in 0..<2 { commitNothing() }
+        for mutation in batch {
+            let outcome = attempt([mutation]) ?? [LarderError(.full, "the store has no run of free pages for this chunk; drop sessions that are not wanted, or raise the cap")]
+            finish([mutation], outcome)
+        }
+    }
+
+    /// One transaction for all of `batch`: what each is to be told, or nil if the map was full and nothing was written.
+    private func attempt(_ batch: [any Mutation]) -> [LarderError?]? {
+        var refusals: [LarderError?] = []
+        do {
+            var context = try WriteContext.begin(shard)
+            for mutation in batch {
+                do {
+                    try mutation.apply(&context)
+                    refusals.append(nil)
+                } catch let error as LarderError {
+                    refusals.append(error)
+                }
+            }
+            try context.commit()
+            if batch.contains(where: \.isDurable) { try shard.environment.synchronise() }
+        } catch let error as LMDBError where error.isMapFull {
+            return nil
+        } catch {
+            log.error("a commit failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"])
+            let failure = LarderError(.storage, "the store could not be written: \(error); look at the disk, then try again")
+            return batch.map { _ in failure }
+        }
+        totals.withLock {
+            $0.commits += 1
+            $0.syncs += batch.contains(where: \.isDurable) ? 1 : 0
+        }
+        return refusals
+    }
+
+    private func finish(_ batch: [any Mutation], _ refusals: [LarderError?]) {
+        let bytes = batch.reduce(0) { $0 + $1.byteCount }
+        queue.signal { $0.bytes -= bytes }
+        for (mutation, refusal) in zip(batch, refusals) { mutation.complete(refusal) }
+    }
+
+    private func commitNothing() {
+        do {
+            var context = try WriteContext.begin(shard)
+            context.countEmptyCommit()
+            try context.commit()
+        } catch { log.error("a commit failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"]) }
+    }
+
+    // MARK: freeing
+
+    /// Frees what was dropped until there is room for `bytes` more, or nothing left to free.
+    private func makeRoom(bytes: Int) {
+        var freed = false
+        while true {
+            do {
+                let context = try WriteContext.begin(shard)
+                let used = try shard.usedPages(context.transaction)
+                totals.withLock { $0.usedPages = used }
+                if used + bytes / 4_096 + Limits.putsPerCommit <= shard.usablePages { break }
+            } catch { break }
+            if !reapStep() { break }
+            freed = true
+        }
+        if freed { for _ in 0..<2 { commitNothing() } }
+    }
+
+    /// Frees a few blobs of the graveyard in one transaction. Returns false if there was nothing to free.
+    @discardableResult
+    private func reapStep() -> Bool {
+        do {
+            let context = try WriteContext.begin(shard)
+            let freed = try Reaper.step(context)
+            if freed.graves == 0 && freed.blobs == 0 {
+                queue.withLock { $0.mayHaveGraves = false }
+                return false
+            }
+            try context.commit()
+            totals.withLock { $0.blobsFreed += UInt64(freed.blobs) }
+            return true
+        } catch {
+            log.error("freeing dropped state failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"])
+            queue.withLock { $0.mayHaveGraves = false }
+            return false
+        }
+    }
+}

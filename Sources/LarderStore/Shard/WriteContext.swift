@@ -1,0 +1,105 @@
+import LarderLMDB
+import LarderModel
+import LarderSystem
+
+/// What a mutation works with: the transaction and the shard's counters, which are written before the commit.
+struct WriteContext: ~Copyable {
+    let shard: Shard
+    let transaction: WriteTransaction
+    private(set) var counters: Counters
+    private var usedPages: Int
+
+    /// Numbers that must never go back.
+    struct Counters: Equatable {
+        var nextBlobID: UInt64 = 1
+        var nextSession: UInt64 = 1
+        /// Counts commits that exist only to make pages reusable.
+        var emptyCommits: UInt64 = 0
+    }
+
+    private static let countersKey = Array("counters".utf8)
+
+    private init(_ shard: Shard, _ transaction: consuming WriteTransaction, _ counters: Counters, usedPages: Int) {
+        self.shard = shard
+        self.transaction = transaction
+        self.counters = counters
+        self.usedPages = usedPages
+    }
+
+    /// Begins a transaction on a shard.
+    static func begin(_ shard: Shard) throws -> WriteContext {
+        let transaction = try WriteTransaction(shard.environment)
+        let usedPages = try shard.usedPages(transaction)
+        let counters = try countersKey.withUnsafeBytes { key in
+            var counters = Counters()
+            guard let value = try transaction.get(shard.databases.meta, key) else { return counters }
+            var reader = try Record.open(value, key: key, "counters")
+            counters.nextBlobID = try reader.read(UInt64.self, "next blob id")
+            counters.nextSession = try reader.read(UInt64.self, "next session")
+            counters.emptyCommits = try reader.read(UInt64.self, "empty commits")
+            return counters
+        }
+        return WriteContext(shard, transaction, counters, usedPages: usedPages)
+    }
+
+    /// Writes the counters and commits.
+    consuming func commit() throws {
+        var writer = ByteWriter()
+        writer.write(counters.nextBlobID)
+        writer.write(counters.nextSession)
+        writer.write(counters.emptyCommits)
+        try Self.countersKey.withUnsafeBytes { key in
+            try Record.seal(writer, key: key).withUnsafeBytes { try transaction.put(shard.databases.meta, key, $0) }
+        }
+        try transaction.commit()
+    }
+
+    /// A new blob id.
+    mutating func takeBlobID() -> UInt64 {
+        defer { counters.nextBlobID += 1 }
+        return counters.nextBlobID
+    }
+
+    /// A new session id: a number of the shard's, and the shard in the low bits.
+    mutating func takeSessionID() -> UInt64 {
+        defer { counters.nextSession += 1 }
+        return counters.nextSession * UInt64(Limits.shards) + UInt64(shard.index)
+    }
+
+    /// Makes the commit one that changes something.
+    mutating func countEmptyCommit() { counters.emptyCommits += 1 }
+
+    /// Counts the pages of a new value against what the shard may hold; false if there is no room.
+    mutating func takeRoom(bytes: Int) -> Bool {
+        let pages = (bytes + 16 + 4_095) / 4_096 + 1
+        guard usedPages + pages <= shard.usablePages else { return false }
+        usedPages += pages
+        return true
+    }
+
+    // MARK: records
+
+    func session(_ id: UInt64) throws -> SessionRecord? {
+        try WordKey(id).withBytes { key in
+            try transaction.get(shard.databases.sessions, key).map { try SessionRecord($0, key: key) }
+        }
+    }
+
+    func put(_ record: SessionRecord, session id: UInt64) throws {
+        try WordKey(id).withBytes { key in
+            try record.sealed(key: key).withUnsafeBytes { try transaction.put(shard.databases.sessions, key, $0) }
+        }
+    }
+
+    func put(_ record: ChunkRecord, _ chunk: ChunkKey) throws {
+        try chunk.words.withBytes { key in
+            try record.sealed(key: key).withUnsafeBytes { try transaction.put(shard.databases.chunks, key, $0) }
+        }
+    }
+
+    func bury(_ grave: Grave) throws {
+        try grave.words.withBytes { key in
+            try transaction.put(shard.databases.graveyard, key, UnsafeRawBufferPointer(start: nil, count: 0))
+        }
+    }
+}

@@ -1,0 +1,190 @@
+import LarderLMDB
+import LarderModel
+import LarderSystem
+import Logging
+
+/// The chunk store: models, namespaces, sessions and encoded chunks, in one or more LMDB environments under a directory.
+///
+/// Safe from any thread. Changes go through the shards' writers; ``StoreReader`` reads.
+public final class Store: Sendable {
+    /// Identity of the store.
+    public let id: StoreID
+    /// What it was opened with.
+    public let configuration: StoreConfiguration
+
+    let shards: [Shard]
+    let writers: [ShardWriter]
+    let catalog: Catalog
+    let log: Logger
+    /// Rises with every change that can make what a reader remembers of a session untrue.
+    private let generation = Monitor<UInt64>(0)
+    private let damage = Monitor<UInt64>(0)
+    private let lock: LockFile
+
+    /// Opens the store, creating it if the directory holds none.
+    ///
+    /// Throws ``LarderError``: `storeUnusable` for another format, damage or another holder (named by pid), `storage`
+    /// where the file system refuses, `invalidArgument` for the configuration.
+    public init(_ configuration: StoreConfiguration, log: Logger) throws(LarderError) {
+        try configuration.validate()
+        self.configuration = configuration
+        self.log = log
+        lock = try Self.lock(configuration.directory)
+        var shards: [Shard] = []
+        var storeID = StoreID()
+        for index in 0..<configuration.shards {
+            let shard = try Shard(
+                index: index, directory: "\(configuration.directory)/shard-\(index)", configuration: configuration,
+                storeID: storeID)
+            if index == 0 { storeID = shard.storeID }
+            guard shard.storeID == storeID else {
+                throw LarderError(
+                    .storeUnusable,
+                    "\(configuration.directory)/shard-\(index) belongs to store \(shard.storeID), not \(storeID); put its own shard back")
+            }
+            shards.append(shard)
+        }
+        self.shards = shards
+        id = storeID
+        do { catalog = try Catalog(shards[0]) } catch {
+            throw LarderError(.storeUnusable, "the catalog of \(configuration.directory) cannot be read: \(error)")
+        }
+        var writers: [ShardWriter] = []
+        for shard in shards {
+            writers.append(try ShardWriter(shard, queueBytes: configuration.queueBytes / configuration.shards, log: log))
+        }
+        self.writers = writers
+    }
+
+    private static func lock(_ directory: String) throws(LarderError) -> LockFile {
+        do { try FileSystem.makeDirectory(directory) } catch {
+            throw LarderError(.storage, "\(error); give the daemon a directory that it may write")
+        }
+        do throws(LockFile.Failure) { return try LockFile.acquire("\(directory)/larderd.lock") } catch {
+            switch error {
+            case .held(let pid):
+                let holder = pid.map { "process \($0)" } ?? "another process"
+                throw LarderError(.storeUnusable, "the store in \(directory) is in use by \(holder); stop it first, or choose another directory")
+            case .system(let error):
+                throw LarderError(.storage, "\(error); give the daemon a directory that it may write")
+            }
+        }
+    }
+
+    /// Commits all that was accepted, makes it durable, and refuses what comes after. Idempotent.
+    public func close() { for writer in writers { writer.stop() } }
+
+    // MARK: models and sessions
+
+    /// The stored model equal to `declaration`, added if there is none.
+    public func declare(_ declaration: ModelDeclaration) throws(LarderError) -> StoredModel {
+        try catalog.declare(declaration, writers[0])
+    }
+
+    /// Models with ids above `after`, in order.
+    public func models(after: UInt32) -> [StoredModel] { catalog.models(after: after, limit: Limits.pageEntries) }
+
+    /// Opens a session, or creates it. The namespace is created, and then owned by `userID`, if it does not exist.
+    public func openSession(
+        namespace: String, name: String, modelID: UInt32, create: Bool, userID: UInt32
+    ) throws(LarderError) -> (id: UInt64, created: Bool) {
+        try Names.validate(name, what: "session name")
+        guard let model = catalog.model(modelID) else {
+            throw LarderError(.unknownModel, "there is no model \(modelID); declare the model first")
+        }
+        let space = try catalog.openNamespace(namespace, userID: userID, writers[0])
+        try Self.requireAccess(space, userID)
+        var hash: UInt64 = 0xCBF2_9CE4_8422_2325  // FNV-1a: spreads sessions over shards, the same after each restart.
+        for byte in namespace.utf8 + [0] + name.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+        let shard = Int(hash % UInt64(shards.count))
+        let opened = try writers[shard].perform(
+            OpenSessionMutation(namespaceID: space.id, name: name, model: model, create: create, catalog: catalog))
+        invalidateContexts()
+        return opened
+    }
+
+    /// Forgets a session at once; its bytes are freed in the background.
+    public func drop(session: UInt64) throws(LarderError) {
+        try writer(of: session).perform(DropMutation(session: session))
+        invalidateContexts()
+    }
+
+    /// Takes every chunk that reaches beyond `offset` out of a session. Returns how many there were.
+    public func truncate(session: UInt64, offset: UInt64) throws(LarderError) -> Int {
+        let count = try writer(of: session).perform(TruncateMutation(session: session, offset: offset))
+        invalidateContexts()
+        return count
+    }
+
+    /// Makes all that was committed survive power loss.
+    public func synchronise() throws(LarderError) {
+        for writer in writers { try writer.perform(SyncMutation()) }
+    }
+
+    /// Throws ``ErrorCode/forbidden`` unless `userID` may use the namespace. Root and the daemon's own user may use all.
+    static func requireAccess(_ namespace: StoredNamespace, _ userID: UInt32) throws(LarderError) {
+        guard mayAccess(namespace, userID) else {
+            throw LarderError(.forbidden, "namespace '\(namespace.name.clipped)' belongs to another user; choose a namespace of your own")
+        }
+    }
+
+    static func mayAccess(_ namespace: StoredNamespace, _ userID: UInt32) -> Bool {
+        namespace.ownerUserID == userID || userID == 0 || userID == Process.userID
+    }
+
+    // MARK: inside
+
+    func shardIndex(of session: UInt64) throws(LarderError) -> Int {
+        let index = Int(session % UInt64(Limits.shards))
+        guard index < shards.count else {
+            throw LarderError(.unknownSession, "there is no session \(session); open it by name")
+        }
+        return index
+    }
+
+    func writer(of session: UInt64) throws(LarderError) -> ShardWriter { writers[try shardIndex(of: session)] }
+
+    /// What readers compare to know whether their memory of sessions still holds.
+    var contextGeneration: UInt64 { generation.withLock { $0 } }
+
+    private func invalidateContexts() { generation.withLock { $0 += 1 } }
+
+    /// Counts a damaged chunk and says so in the log.
+    func reportDamage(_ key: ChunkKey, _ reason: String) {
+        damage.withLock { $0 += 1 }
+        log.error(
+            "damaged chunk", metadata: ["session": "\(key.session)", "component": "\(key.component)", "offset": "\(key.offset)", "reason": "\(reason)"])
+    }
+
+    // MARK: numbers
+
+    /// Counters of the store: names with their unit last.
+    public func statistics() -> [(name: String, value: UInt64)] {
+        var used = 0
+        var files = 0
+        var chunks = 0
+        var sessions = 0
+        for shard in shards {
+            guard let transaction = try? ReadTransaction(shard.environment), (try? transaction.renew()) != nil else { continue }
+            used += ((try? shard.usedPages(transaction)) ?? 0) * 4_096
+            chunks += (try? transaction.statistics(shard.databases.blobs).entries) ?? 0
+            sessions += (try? transaction.statistics(shard.databases.sessions).entries) ?? 0
+            files += FileSystem.size("\(configuration.directory)/shard-\(shard.index)/data.mdb") ?? 0
+            files += FileSystem.size("\(configuration.directory)/shard-\(shard.index)/lock.mdb") ?? 0
+        }
+        files += FileSystem.size("\(configuration.directory)/larderd.lock") ?? 0
+        let counts = catalog.counts
+        let backlog = writers.map(\.backlog)
+        let done = writers.map(\.done)
+        return [
+            ("cap_bytes", UInt64(configuration.capBytes)), ("file_bytes", UInt64(files)), ("used_bytes", UInt64(used)),
+            ("usable_bytes", UInt64(shards.reduce(0) { $0 + $1.usablePages * 4_096 })),
+            ("shards", UInt64(shards.count)), ("models", UInt64(counts.models)),
+            ("namespaces", UInt64(counts.namespaces)), ("sessions", UInt64(sessions)), ("blobs", UInt64(chunks)),
+            ("queue_bytes", UInt64(backlog.reduce(0) { $0 + $1.bytes })),
+            ("queue_mutations", UInt64(backlog.reduce(0) { $0 + $1.mutations })),
+            ("commits", done.reduce(0) { $0 + $1.commits }), ("syncs", done.reduce(0) { $0 + $1.syncs }),
+            ("blobs_freed", done.reduce(0) { $0 + $1.blobsFreed }), ("damaged_chunks", damage.withLock { $0 }),
+        ]
+    }
+}

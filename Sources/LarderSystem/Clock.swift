@@ -1,0 +1,23 @@
+import Glibc
+
+/// The two clocks that Larder reads.
+public enum Clock {
+    /// CLOCK_MONOTONIC in nanoseconds.
+    @inline(__always)
+    public static func now() -> UInt64 { read(CLOCK_MONOTONIC) }
+
+    /// A deadline for ``Monitor/wait(until:_:)``, `seconds` from now.
+    public static func deadline(seconds: Double) -> UInt64 { now() + UInt64(seconds * 1e9) }
+
+    /// CLOCK_REALTIME in whole seconds since 1970.
+    public static func wallSeconds() -> UInt64 { read(CLOCK_REALTIME) / 1_000_000_000 }
+
+    /// Lets the thread rest, usleep(3).
+    public static func sleep(milliseconds: Int) { usleep(UInt32(milliseconds * 1_000)) }
+
+    private static func read(_ clock: clockid_t) -> UInt64 {
+        var time = timespec()
+        clock_gettime(clock, &time)
+        return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
+    }
+}

@@ -1,0 +1,97 @@
+import CLarderSystem
+import Glibc
+
+/// The few file operations that Larder needs, with typed errors.
+public enum FileSystem {
+    /// mkdir(2) of `path` and of the parents that are missing.
+    public static func makeDirectory(_ path: String, mode: UInt32 = 0o700) throws(SystemError) {
+        if mkdir(path, mode) == 0 { return }
+        if errno == EEXIST {
+            if isDirectory(path) { return }
+            throw SystemError("mkdir", path, code: ENOTDIR)
+        }
+        guard errno == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex else {
+            throw SystemError("mkdir", path)
+        }
+        try makeDirectory(String(path[..<slash]), mode: mode)
+        try check("mkdir", path) { mkdir(path, mode) }
+    }
+
+    /// True if `path` names a directory.
+    public static func isDirectory(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+
+    /// True if `path` names anything.
+    public static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+    /// Bytes of the file at `path`, or nil if it cannot be examined.
+    public static func size(_ path: String) -> Int? {
+        var status = stat()
+        return stat(path, &status) == 0 ? Int(status.st_size) : nil
+    }
+
+    /// The whole file, at most `limit` bytes; a larger one throws EFBIG.
+    public static func read(_ path: String, limit: Int) throws(SystemError) -> [UInt8] {
+        let file = try Descriptor.open(path, flags: O_RDONLY)
+        let size = try file.size()
+        if size > limit { throw SystemError("read", path, code: EFBIG) }
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: max(size, 1), alignment: 1)
+        defer { buffer.deallocate() }
+        do {
+            let count = try file.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<size]), at: 0)
+            return Array(buffer[..<count])
+        } catch {
+            throw SystemError("read", path, code: error.code)
+        }
+    }
+
+    /// Replaces the file at `path` with `bytes`.
+    public static func write(_ bytes: [UInt8], to path: String, mode: UInt32 = 0o600) throws(SystemError) {
+        let file = try Descriptor.open(path, flags: O_WRONLY | O_CREAT | O_TRUNC, mode: mode)
+        do { try file.write(bytes) } catch { throw SystemError(error.operation, path, code: error.code) }
+    }
+
+    /// unlink(2); a missing file is no error.
+    public static func remove(_ path: String) throws(SystemError) {
+        if unlink(path) == 0 || errno == ENOENT { return }
+        throw SystemError("unlink", path)
+    }
+
+    /// Removes a directory and what is in it, without following links. For temporary directories.
+    public static func removeTree(_ path: String) {
+        guard let directory = opendir(path) else {
+            unlink(path)
+            return
+        }
+        while let entry = readdir(directory) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name == "." || name == ".." { continue }
+            if Int32(entry.pointee.d_type) == Int32(DT_DIR) { removeTree(path + "/" + name) } else { unlink(path + "/" + name) }
+        }
+        closedir(directory)
+        rmdir(path)
+    }
+
+    /// A new directory under TMPDIR or /tmp, mkdtemp(3).
+    public static func makeTemporaryDirectory(prefix: String) throws(SystemError) -> String {
+        let base = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+        var template = Array("\(base)/\(prefix)XXXXXX".utf8CString)
+        guard template.withUnsafeMutableBufferPointer({ mkdtemp($0.baseAddress!) }) != nil else {
+            throw SystemError("mkdtemp", base)
+        }
+        return template.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
+    }
+
+    /// chmod(2) and, if a group is named, chown(2) to it.
+    public static func setAccess(_ path: String, mode: UInt32, group: String?) throws(SystemError) {
+        if let group {
+            guard let entry = getgrnam(group) else { throw SystemError("getgrnam", "group '\(group)'", code: ENOENT) }
+            try check("chown", path) { chown(path, uid_t.max, entry.pointee.gr_gid) }
+        }
+        try check("chmod", path) { chmod(path, mode) }
+    }
+}

@@ -1,0 +1,75 @@
+import ArgumentParser
+import LarderModel
+import LarderServer
+import LarderSystem
+import Logging
+
+@main
+struct Larderd: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "larderd",
+        abstract: "Keeps the attention state of long-context models, so that no worker computes the same prefix twice.",
+        discussion: """
+            Each setting comes from its flag, else from its environment variable (LARDER_DATA_DIR for --data-dir), else \
+            from the configuration file, else from its default. larderd --check-config shows what is in force and why.
+
+            Exit codes: 0 after SIGTERM or SIGINT; 1 if the daemon cannot start or could not drain in time; 64 for wrong \
+            flags; 78 for a wrong configuration.
+            """,
+        version: LarderVersion.number)
+
+    @Option(help: "The configuration file (TOML). Default: \(LoadedConfiguration.defaultPath), if it exists.")
+    var config: String?
+    @Flag(help: "Print the configuration in force and where each value comes from, and exit.")
+    var checkConfig = false
+
+    @Option(help: "Path of the data socket.") var socket: String?
+    @Option(help: "Mode of the data socket, octal.") var socketMode: String?
+    @Option(help: "Group of the data socket.") var socketGroup: String?
+    @Option(help: "Directory of the store.") var dataDir: String?
+    @Option(help: "Most bytes that the store may ever take, such as 10GiB.") var cap: String?
+    @Option(help: "LMDB environments; fixed at the store's creation.") var shards: String?
+    @Option(help: "Connections served at once.") var maxConnections: String?
+    @Option(help: "Bytes of chunks that may wait to be written, such as 64MiB.") var queue: String?
+    @Option(help: "Bytes of frames that may be in memory at once, such as 256MiB.") var inlineMemory: String?
+    @Option(help: "Seconds that a shutdown may take.") var drainSeconds: String?
+    @Option(help: "trace, debug, info, notice, warning, error or critical.") var logLevel: String?
+
+    private var flags: [String: String] {
+        let given: [String: String?] = [
+            "socket": socket, "socket_mode": socketMode, "socket_group": socketGroup, "data_dir": dataDir, "cap": cap,
+            "shards": shards, "max_connections": maxConnections, "queue": queue, "inline_memory": inlineMemory,
+            "drain_seconds": drainSeconds, "log_level": logLevel,
+        ]
+        return given.compactMapValues { $0 }
+    }
+
+    func run() throws {
+        let loaded: LoadedConfiguration
+        do { loaded = try LoadedConfiguration(flags: flags, path: config) } catch {
+            Output.error("larderd: \(error.message)")
+            throw ExitCode(78)
+        }
+        if checkConfig {
+            for setting in Setting.all {
+                print("\(setting.key) = \"\(setting.text(loaded.configuration))\"  # \(loaded.origins[setting.key] ?? "default")")
+            }
+            return
+        }
+        Process.takeSignals()
+        LoggingSystem.bootstrap(StreamLogHandler.standardError)
+        var log = Logger(label: "larderd")
+        log.logLevel = Logger.Level(rawValue: loaded.configuration.logLevel) ?? .info
+        let daemon: Daemon
+        do {
+            daemon = try Daemon(loaded.configuration, log: log)
+            try daemon.start()
+        } catch {
+            Output.error("larderd: \(error.message)")
+            throw ExitCode.failure
+        }
+        let signal = Process.waitForTermination()
+        log.notice("stopping", metadata: ["signal": "\(signal)", "within_seconds": "\(loaded.configuration.drainSeconds)"])
+        if !daemon.stop() { throw ExitCode.failure }
+    }
+}

@@ -1,0 +1,8 @@
+import ArgumentParser
+
+@main
+struct LarderBench: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "larder-bench", abstract: "Measures Larder, and shows it at work.",
+        subcommands: [Demo.self, Codec.self])
+}
