@@ -48,7 +48,7 @@ SSE42_INLINE uint32_t body(uint32_t crc, uint8_t *dst, const uint8_t *src, size_
   const stride small = {64, 0x9E4ADDF8, 0x0D3B6092};
   crc = ~crc;
   size_t i = 0;
-  // Copies do better with streams close together: six streams a thousand bytes apart thrash.
+  // Copies measure better with streams close together (13 against 10 GB/s from memory, 14 against 11 in cache).
   if (!is_copy) {
     for (; n - i >= 3 * large.size; i += 3 * large.size) crc = sum3(crc, dst, src + i, large, 4096, is_copy);
   }

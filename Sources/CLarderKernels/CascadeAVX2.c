@@ -1,7 +1,7 @@
 // The AVX2 kernel of the cascade: 32 values at a time, AVX2 being all it needs besides POPCNT.
 //
 // Two steps have no instruction here. Compaction of the escapes is a byte shuffle of eight by a table of 256: with
-// BMI2's pext encoding takes 1.2 times as long on Zen 3, and far longer on Zen 1 and 2. Expansion computes its
+// BMI2's pext encoding takes 1.2 times as long on Zen 3 (and pext is microcode on Zen 1 and 2). Expansion computes its
 // shuffle from a prefix sum over the escape marks: with a table of shuffles decoding takes 1.4 times as long.
 
 #include "CascadeInternal.h"

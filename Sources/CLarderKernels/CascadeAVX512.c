@@ -1,7 +1,10 @@
 // The AVX-512 kernel of the cascade: 64 values at a time. VBMI2 has the two steps that others lack, as compress and
 // expand of bytes, and VBMI has byte shuffles across two registers.
 //
-// EMULATED_ONLY_NOTE
+// NOT YET RUN ON REAL HARDWARE: no machine at hand has AVX-512. The file was compiled against scalar stand-ins for
+// its 512-bit intrinsics, written from Intel's manual, and then equalled the other kernels bit for bit, also under the
+// address sanitizer. CascadeDispatch.c offers it only where the processor and the system say they have everything it
+// needs; there the tests, which run every kernel on offer, check the real thing. Its speed is unknown.
 
 #include "CascadeInternal.h"
 
@@ -53,7 +56,7 @@ AVX512_INLINE __m512i encode_vector(__m512i x, int half, size_t count, __m512i c
 /// Appends the x whose code escapes; scribbles on up to 64 bytes past them.
 AVX512_INLINE uint8_t *compact64(__m512i x, __m512i code, uint8_t *out) {
   __mmask64 marks = _mm512_cmpeq_epi8_mask(code, _mm512_set1_epi8(LARDER_ESCAPE));
-  // Not compressed straight to memory: Zen 4 takes a hundred cycles for that.
+  // Not compressed straight to memory: that is microcode on Zen 4.
   store64(out, _mm512_maskz_compress_epi8(marks, x));
   return out + _mm_popcnt_u64(marks);
 }

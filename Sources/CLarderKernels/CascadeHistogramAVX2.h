@@ -1,5 +1,5 @@
-// Counting a sample's x by comparison: half the time of counters in memory, because nearly all x are near 0, where
-// the medians put them, and 32 of them are compared at once.
+// Counting a sample's x by comparison: half the time of counters in memory where nearly all x are near 0, which is
+// where the medians put them. Noise, whose x are anywhere, takes longer than with counters; such blocks end up raw.
 
 #ifndef LARDER_CASCADE_HISTOGRAM_AVX2_H
 #define LARDER_CASCADE_HISTOGRAM_AVX2_H

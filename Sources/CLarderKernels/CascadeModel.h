@@ -34,9 +34,9 @@ LARDER_INLINE void larder_exponents(int is_f16, const uint8_t *raw, size_t count
 #define LARDER_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define LARDER_MAX(a, b) ((a) < (b) ? (b) : (a))
 
-#define LARDER_EXCHANGE(v, i, j)                             \
-  do {                                                       \
-    uint8_t a_ = (v)[i], b_ = (v)[j];                        \
+#define LARDER_EXCHANGE(v, i, j)                              \
+  do {                                                        \
+    uint8_t a_ = (v)[i], b_ = (v)[j];                         \
     (v)[i] = LARDER_MIN(a_, b_), (v)[j] = LARDER_MAX(a_, b_); \
   } while (0)
 

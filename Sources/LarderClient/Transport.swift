@@ -22,7 +22,8 @@ final class Transport {
     func ask<R: Request>(_ request: R) throws(ClientError) -> R.Answer {
         let id = try send(request)
         let answer = try receive()
-        guard answer.header.requestID == id else { throw .violation("it answered request \(answer.header.requestID), not \(id)") }
+        // A connection that is refused at once is answered under request 0.
+        guard answer.header.requestID == id || (answer.header.type == FrameHeader.errorType && answer.header.requestID == 0) else { throw .violation("it answered request \(answer.header.requestID), not \(id)") }
         return try decode(answer, as: R.self) { body throws(LarderError) in try R.Answer(body: body) }
     }
 

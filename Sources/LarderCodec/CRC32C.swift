@@ -10,7 +10,7 @@ public enum CRC32C {
 
     /// Copies `source` to `destination`, which is at least as long, and returns the checksum of what was copied.
     @inline(__always)
-    static func copy(_ source: UnsafeRawBufferPointer, to destination: UnsafeMutableRawPointer) -> UInt32 {
+    package static func copy(_ source: UnsafeRawBufferPointer, to destination: UnsafeMutableRawPointer) -> UInt32 {
         larder_crc32c_copy(0, destination, source.baseAddress, source.count)
     }
 

@@ -5,21 +5,21 @@
 // which are bf16.
 import LarderModel
 
-enum Cascade {
+package enum Cascade {
     /// Channels beyond which a row counts as having no channels.
-    static let widthLimit = 8_192
+    package static let widthLimit = 8_192
     private static let levels = 4
     private static let headerBytes = 32
     private static let groupValues = 256
 
-    static func serves(_ elementType: ElementType) -> Bool {
+    package static func serves(_ elementType: ElementType) -> Bool {
         elementType == .bf16 || elementType == .f16 || elementType == .f32
     }
 
     /// Encodes a block into `output`; 0 where that would not save bytes.
     ///
     /// - Parameter width: elements of a row, whose exponents share a base each.
-    static func encode(
+    package static func encode(
         _ input: UnsafeRawBufferPointer, elementType: ElementType, width: Int, into output: UnsafeMutableRawBufferPointer,
         scratch: CodecScratch, kernel: CascadeKernel = .best
     ) -> Int {
@@ -43,7 +43,7 @@ enum Cascade {
     }
 
     /// Decodes a block into exactly `output`; false if the block is not whole, and then `output` is undefined.
-    static func decode(
+    package static func decode(
         _ input: UnsafeRawBufferPointer, elementType: ElementType, into output: UnsafeMutableRawBufferPointer,
         scratch: CodecScratch, kernel: CascadeKernel = .best
     ) -> Bool {

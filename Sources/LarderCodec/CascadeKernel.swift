@@ -1,12 +1,12 @@
 import CLarderKernels
 
 /// The loops over values of the cascade: plain Swift, or the vector kernels of C. All give the same bytes.
-enum CascadeKernel: Sendable {
+package enum CascadeKernel: Sendable {
     case plain
     case vector(VectorKernel)
 
     /// A kernel in C, which lives as long as the program.
-    struct VectorKernel: @unchecked Sendable {
+    package struct VectorKernel: @unchecked Sendable {
         let functions: UnsafePointer<larder_cascade_kernel>
     }
 
@@ -14,7 +14,7 @@ enum CascadeKernel: Sendable {
     typealias Output = UnsafeMutablePointer<UInt8>
 
     /// Every kernel that this machine can run, fastest first; plain last.
-    static let all: [CascadeKernel] = {
+    package static let all: [CascadeKernel] = {
         var kernels: [CascadeKernel] = []
         while let functions = larder_cascade_kernel_at(kernels.count) {
             kernels.append(.vector(VectorKernel(functions: functions)))
@@ -23,10 +23,10 @@ enum CascadeKernel: Sendable {
     }()
 
     /// The fastest that this machine can run.
-    static let best = all[0]
+    package static let best = all[0]
 
     /// Its name in logs and tables.
-    var name: String {
+    package var name: String {
         switch self {
         case .plain: "plain"
         case .vector(let kernel): String(cString: kernel.functions.pointee.name)

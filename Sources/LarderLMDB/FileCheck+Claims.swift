@@ -42,7 +42,8 @@ extension FileChecker {
     mutating func claim(_ first: UInt64, count: UInt64, source: Int) throws(FileCheck.Failure) -> Int {
         let last = UInt64(meta.lastPage)
         guard first >= UInt64(LMDBFormat.metaPages), first <= last, count <= last - first + 1 else {
-            throw damaged(source, "it points to \(count) pages at \(first), outside of 2 to \(last)")
+            let run = count == 1 ? "page \(first)" : "\(count) pages at \(first)"
+            throw damaged(source, "it points to \(run), outside of 2 to \(last)")
         }
         // No overflow: the last page is inside the map, and the map's size is bounded.
         let end = Int(first + count)

@@ -142,7 +142,8 @@ extension FileChecker {
     }
 
     private static func isMeta(_ bytes: UnsafeRawBufferPointer, number: UInt64) -> Bool {
-        bytes.number(at: 0) == number && bytes.number(at: 10) == LMDBFormat.metaFlag && bytes.number(at: 16) == LMDBFormat.magic
+        bytes.number(at: 0) == number && bytes.number(at: 10) == LMDBFormat.metaFlag
+            && bytes.number(at: 16) == LMDBFormat.magic
     }
 
     private static func checkVersion(_ bytes: UnsafeRawBufferPointer, path: String) throws(FileCheck.Failure) {
@@ -174,7 +175,9 @@ extension FileChecker {
         guard free.flags & ~LMDBFormat.noSubdirectoryFlag == LMDBFormat.integerKeysFlag else {
             throw damaged("its flags are \(free.flags)")
         }
-        guard main.flags == 0 else { throw damaged("the main database's flags are \(main.flags)") }
+        guard main.flags == 0, main.pad == 0 else {
+            throw damaged("the main database has flags \(main.flags) and pad \(main.pad)")
+        }
         return MetaPage(
             number: number, pageBytes: Int(pageBytes), lastPage: Int(lastPage), transaction: transaction,
             free: free, main: main)

@@ -30,6 +30,14 @@ public struct SampleState: Sendable {
         public let tokens: Int
         /// Raw bytes, `[layers][K, V][tokens][row]`.
         public let bytes: [UInt8]
+
+        /// A piece from its fields.
+        public init(component: UInt16, offset: Int, tokens: Int, bytes: [UInt8]) {
+            self.component = component
+            self.offset = offset
+            self.tokens = tokens
+            self.bytes = bytes
+        }
     }
 
     /// Reads the state in `directory`. Throws ``SystemError`` for a file that cannot be read.

@@ -36,6 +36,8 @@ final class Shard: Sendable {
         /// What is out of reach and not freed yet: ``Grave`` to nothing.
         let graveyard: Database
 
+        static let names = ["meta", "models", "namespaces", "sessions", "names", "chunks", "blobs", "graveyard"]
+
         init(_ transaction: borrowing WriteTransaction) throws(LMDBError) {
             meta = try transaction.open("meta", keys: .bytes)
             models = try transaction.open("models", keys: .bytes)
@@ -59,7 +61,8 @@ final class Shard: Sendable {
         do throws(any Error) {
             try FileSystem.makeDirectory(directory)
             let exists = (FileSystem.size(path) ?? 0) > 0
-            try FileCheck.check(path: path)
+            let found = try FileCheck.check(path: path)
+            try Self.requireOurs(found, path: path)
             if let size = FileSystem.size(path), size > configuration.mapBytes {
                 throw LarderError(
                     .storeUnusable,
@@ -78,6 +81,17 @@ final class Shard: Sendable {
             try transaction.commit()
         } catch {
             throw Self.openingError(error, path)
+        }
+    }
+
+    /// Throws unless an existing file holds exactly our databases: a damaged name would look like an empty database.
+    private static func requireOurs(_ report: FileCheck.Report, path: String) throws(LarderError) {
+        guard report.pagesInUse > 0, !report.databases.isEmpty else { return }
+        let names = report.databases.map(\.name).sorted()
+        guard names == Databases.names.sorted() else {
+            throw LarderError(
+                .storeUnusable,
+                "\(path) is an LMDB file, but no Larder store: it holds \(names.joined(separator: ", ").clipped); choose another directory")
         }
     }
 

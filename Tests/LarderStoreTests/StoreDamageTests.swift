@@ -1,0 +1,114 @@
+import LarderModel
+import LarderStore
+import LarderSystem
+import LarderTestSupport
+import Testing
+
+/// Damaged, truncated and foreign store files: refused by name, or a miss; never served.
+@Suite struct StoreDamageTests {
+    /// A closed store of a few chunks, and the path of its data file.
+    private func closedStore() throws -> (fixture: StoreFixture, path: String, session: UInt64, chunks: [[UInt8]]) {
+        let fixture = try StoreFixture()
+        let session = try fixture.session("a")
+        var generator = SeededGenerator(seed: 11)
+        let chunks = (0..<8).map { _ in generator.bytes(StoreFixture.hybrid.components[0].byteCount(tokens: 64)) }
+        for (index, chunk) in chunks.enumerated() {
+            try fixture.put(session, component: 0, offset: UInt64(index * 64), tokens: 64, chunk)
+        }
+        fixture.store.close()
+        return (fixture, fixture.configuration.directory + "/shard-0/data.mdb", session, chunks)
+    }
+
+    private func write(_ bytes: [UInt8], to path: String) throws { try FileSystem.write(bytes, to: path) }
+
+    /// Opens a copy of the store's directory with another data file.
+    private func open(_ fixture: StoreFixture, data: [UInt8]) throws -> (Store, TemporaryDirectory) {
+        let directory = try TemporaryDirectory()
+        try FileSystem.makeDirectory(directory.path + "/store/shard-0")
+        try write(data, to: directory.path + "/store/shard-0/data.mdb")
+        var configuration = fixture.configuration
+        configuration.directory = directory.path + "/store"
+        return (try Store(configuration, log: StoreFixture.silent), directory)
+    }
+
+    @Test func refusesATruncatedFile() throws {
+        let (fixture, path, _, _) = try closedStore()
+        let data = try FileSystem.read(path, limit: 64 << 20)
+        for count in [100, 4_096, 8_192, data.count / 2, data.count - 4_096] {
+            do {
+                _ = try open(fixture, data: Array(data[..<count]))
+                Issue.record("a store cut to \(count) of \(data.count) bytes was opened")
+            } catch let error as LarderError {
+                #expect(error.code == .storeUnusable)
+                #expect(error.message.contains("data.mdb"))
+            }
+        }
+    }
+
+    @Test func refusesForeignAndNewerStores() throws {
+        let (fixture, path, _, _) = try closedStore()
+        #expect(code { _ = try open(fixture, data: Array("not a database".utf8)) } == .storeUnusable)
+        // The format record: find the version by its key, and raise it.
+        var data = try FileSystem.read(path, limit: 64 << 20)
+        let key = Array("format".utf8)
+        var found = 0
+        for index in 0..<data.count - 64 where Array(data[index..<index + key.count]) == key {
+            data[index + key.count] = 2
+            found += 1
+        }
+        #expect(found > 0)
+        #expect(code { _ = try open(fixture, data: data) } != nil)
+    }
+
+    @Test func servesNoFlippedBit() throws {
+        let (fixture, path, session, chunks) = try closedStore()
+        let data = try FileSystem.read(path, limit: 64 << 20)
+        var generator = SeededGenerator(seed: testSeed("servesNoFlippedBit"))
+        var refused = 0
+        var missed = 0
+        for _ in 0..<400 {
+            var damaged = data
+            let place = Int.random(in: 0..<data.count, using: &generator)
+            damaged[place] ^= 1 << UInt8.random(in: 0..<8, using: &generator)
+            let opened: (Store, TemporaryDirectory)
+            do { opened = try open(fixture, data: damaged) } catch let error as LarderError {
+                #expect(error.code == .storeUnusable || error.code == .damaged)
+                refused += 1
+                continue
+            }
+            let reader = StoreReader(opened.0, userID: 0)
+            for (index, chunk) in chunks.enumerated() {
+                do {
+                    var bytes: [UInt8] = []
+                    let room = UnsafeMutableRawBufferPointer.allocate(byteCount: chunk.count, alignment: 64)
+                    defer { room.deallocate() }
+                    _ = try reader.pageIn(PageInItem(session: session, rank: 0, component: 0, offset: UInt64(index * 64))) { count throws(LarderError) in
+                        if count != chunk.count { throw LarderError(.damaged, "another size") }
+                        return room
+                    }
+                    bytes = Array(room)
+                    #expect(bytes == chunk, "a flipped bit at \(place) was served")
+                } catch {
+                    #expect([.damaged, .miss, .unknownSession, .unknownComponent, .forbidden, .storage].contains(error.code), "\(error)")
+                    missed += 1
+                }
+            }
+            opened.0.close()
+        }
+        print("servesNoFlippedBit: 400 flips, \(refused) stores refused, \(missed) chunks not served")
+        #expect(refused + missed > 0)
+    }
+
+    @Test func namesADirectoryThatCannotBeWritten() throws {
+        let directory = try TemporaryDirectory()
+        try write([], to: directory.path + "/file")
+        let configuration = StoreConfiguration(directory: directory.path + "/file/store", capBytes: 64 << 20)
+        do {
+            _ = try Store(configuration, log: StoreFixture.silent)
+            Issue.record("a store was made under a file")
+        } catch {
+            #expect(error.code == .storage)
+            #expect(error.message.contains(directory.path))
+        }
+    }
+}

@@ -1,0 +1,94 @@
+import LarderModel
+import LarderStore
+import LarderSystem
+import LarderTestSupport
+import Logging
+
+/// A store in a directory of its own, and the few calls that tests make over and over.
+final class StoreFixture {
+    let directory: TemporaryDirectory
+    let configuration: StoreConfiguration
+    private(set) var store: Store
+    private(set) var reader: StoreReader
+
+    static let silent = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+    /// Attention, sliding and recurrent state, small enough for many chunks.
+    static let hybrid = ModelDeclaration(
+        name: "hybrid", components: [
+            Component(name: "attention", kind: .attention, elementType: .bf16, layers: 2, rowBytes: 64),
+            Component(name: "sliding", kind: .sliding, elementType: .f16, layers: 1, rowBytes: 32, window: 64),
+            Component(name: "recurrent", kind: .recurrent, elementType: .f32, layers: 2, planes: 1, rowBytes: 256),
+        ])
+
+    init(capBytes: Int = 64 << 20, shards: Int = 1, directory: TemporaryDirectory? = nil) throws {
+        self.directory = try directory ?? TemporaryDirectory()
+        configuration = StoreConfiguration(
+            directory: self.directory.path + "/store", capBytes: capBytes, shards: shards, queueBytes: 8 << 20, readers: 32)
+        store = try Store(configuration, log: Self.silent)
+        reader = StoreReader(store, userID: 1_000)
+    }
+
+    deinit { store.close() }
+
+    /// Closes the store and opens it again.
+    func reopen() throws {
+        store.close()
+        reader = StoreReader(try Self.placeholder(), userID: 0)
+        store = try Self.placeholder()
+        store = try Store(configuration, log: Self.silent)
+        reader = StoreReader(store, userID: 1_000)
+    }
+
+    /// A store that stands in while the real one is closed, so that its lock is released.
+    private static func placeholder() throws -> Store {
+        let directory = try TemporaryDirectory()
+        let store = try Store(StoreConfiguration(directory: directory.path + "/none", capBytes: 8 << 20, readers: 8), log: silent)
+        store.close()
+        return store
+    }
+
+    func session(_ name: String, model: ModelDeclaration = hybrid, namespace: String = "test") throws -> UInt64 {
+        let model = try store.declare(model)
+        return try store.openSession(namespace: namespace, name: name, modelID: model.id, create: true, userID: 1_000).id
+    }
+
+    @discardableResult
+    func put(
+        _ session: UInt64, component: UInt16, offset: UInt64, tokens: UInt32, _ bytes: [UInt8],
+        acknowledgement: Acknowledgement = .committed, encoding: EncodingChoice = .auto
+    ) throws -> Int {
+        let outcome = Monitor<[Store.PageOutResult]?>(nil)
+        bytes.withUnsafeBytes { raw in
+            store.pageOut(
+                [PageOutItem(session: session, rank: 0, component: component, offset: offset, tokens: tokens, bytes: raw)],
+                encoding: encoding, acknowledgement: acknowledgement, reader: reader
+            ) { results in outcome.signal { $0 = results } }
+        }
+        return try outcome.wait { $0 }![0].get()
+    }
+
+    func get(_ session: UInt64, component: UInt16, offset: UInt64, firstLayer: UInt32 = 0, layers: UInt32 = 0) throws -> [UInt8] {
+        var buffer: UnsafeMutableRawBufferPointer?
+        defer { buffer?.deallocate() }
+        _ = try reader.pageIn(
+            PageInItem(session: session, rank: 0, component: component, offset: offset, firstLayer: firstLayer, layers: layers)
+        ) { count throws(LarderError) in
+            buffer = .allocate(byteCount: count, alignment: 64)
+            return buffer!
+        }
+        return Array(buffer!)
+    }
+}
+
+/// The code of the ``LarderError`` that `body` throws; nil if it throws none.
+func code(_ body: () throws -> Void) -> ErrorCode? {
+    do {
+        try body()
+        return nil
+    } catch let error as LarderError {
+        return error.code
+    } catch {
+        return .internal
+    }
+}
