@@ -49,7 +49,7 @@ let package = Package(
         library("LarderCodec", ["CLZ4", "CLarderKernels", "LarderModel"]),
         library("LarderWire", ["LarderModel"]),
         library("LarderStore", ["LarderCodec", "LarderLMDB", "LarderModel", "LarderSystem", crypto, logging]),
-        library("LarderServer", ["LarderStore", "LarderSystem", "LarderWire", logging, toml]),
+        library("LarderServer", ["LarderCodec", "LarderStore", "LarderSystem", "LarderWire", logging, toml]),
         library("LarderClient", ["LarderModel", "LarderSystem", "LarderWire"]),
 
         // Executables: parse, wire up, run.

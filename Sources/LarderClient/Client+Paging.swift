@@ -46,12 +46,18 @@ extension Client {
         _ chunks: [PageOut], acknowledgement: Acknowledgement = .committed, encoding: EncodingChoice = .auto
     ) throws(ClientError) -> [Result<UInt64, LarderError>] {
         try pipeline(chunks, size: \.bytes.count) { part throws(ClientError) in
-            let items = part.map { PutItem(name: $0.name, tokens: $0.tokens, payload: Payload(byteCount: UInt64($0.bytes.count))) }
+            let items = part.map {
+                PutItem(name: $0.name, tokens: $0.tokens, payload: Payload(byteCount: UInt64($0.bytes.count)))
+            }
             let request = Put(acknowledgement: acknowledgement, encoding: encoding, items: items)
             return try transport.send(request, payloads: part.map(\.bytes))
         } results: { answer, part throws(ClientError) in
-            let results = try transport.decode(answer, as: Put.self) { body throws(LarderError) in try PutAnswer(body: body).results }
-            guard results.count == part.count else { throw .violation("\(results.count) results for \(part.count) chunks") }
+            let results = try transport.decode(answer, as: Put.self) { body throws(LarderError) in
+                try PutAnswer(body: body).results
+            }
+            guard results.count == part.count else {
+                throw .violation("\(results.count) results for \(part.count) chunks")
+            }
             return results.map { $0.status.error.map { .failure($0) } ?? .success($0.storedBytes) }
         }
     }
@@ -86,7 +92,9 @@ extension Client {
             return .failure(
                 LarderError(
                     .wrongLength,
-                    "the chunk at \(chunk.item.name.offset) has \(bytes.count) bytes, not the \(chunk.destination.count) of its destination"))
+                    "the chunk at \(chunk.item.name.offset) has \(bytes.count) bytes, not the "
+                        + "\(chunk.destination.count) of its destination"
+                ))
         }
         chunk.destination.copyMemory(from: bytes)
         return .success(result.tokens)
@@ -109,7 +117,8 @@ extension Client {
                 repeat {
                     bytes += size(items[end])
                     end += 1
-                } while end < items.count && end - start < Int(welcome.batchItems) && bytes + size(items[end]) <= Self.batchBytes
+                } while end < items.count && end - start < Int(welcome.batchItems)
+                    && bytes + size(items[end]) <= Self.batchBytes
                 inFlight[try send(items[start..<end])] = start..<end
                 start = end
                 continue

@@ -23,7 +23,10 @@ final class Transport {
         let id = try send(request)
         let answer = try receive()
         // A connection that is refused at once is answered under request 0.
-        guard answer.header.requestID == id || (answer.header.type == FrameHeader.errorType && answer.header.requestID == 0) else { throw .violation("it answered request \(answer.header.requestID), not \(id)") }
+        guard
+            answer.header.requestID == id
+                || (answer.header.type == FrameHeader.errorType && answer.header.requestID == 0)
+        else { throw .violation("it answered request \(answer.header.requestID), not \(id)") }
         return try decode(answer, as: R.self) { body throws(LarderError) in try R.Answer(body: body) }
     }
 
@@ -33,7 +36,9 @@ final class Transport {
         nextID += 1
         let frame = request.frame(requestID: id, payloadBytes: payloads.reduce(0) { $0 + $1.count })
         do throws(SystemError) {
-            try frame.withUnsafeBufferPointer { bytes throws(SystemError) in try socket.send(UnsafeRawBufferPointer(bytes)) }
+            try frame.withUnsafeBufferPointer { bytes throws(SystemError) in
+                try socket.send(UnsafeRawBufferPointer(bytes))
+            }
             for payload in payloads { try socket.send(payload) }
         } catch {
             // The daemon may have said why before it closed.
@@ -76,7 +81,9 @@ final class Transport {
         _ answer: Answer, as _: R.Type, _ read: (UnsafeRawBufferPointer) throws(LarderError) -> Value
     ) throws(ClientError) -> Value {
         if answer.header.type == FrameHeader.errorType {
-            guard let refusal = try? Refusal(body: answer.body) else { throw .violation("a refusal that cannot be read") }
+            guard let refusal = try? Refusal(body: answer.body) else {
+                throw .violation("a refusal that cannot be read")
+            }
             throw .refused(refusal.error)
         }
         guard answer.header.type == R.type.rawValue | FrameHeader.answerBit else {

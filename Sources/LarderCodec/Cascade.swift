@@ -20,7 +20,8 @@ package enum Cascade {
     ///
     /// - Parameter width: elements of a row, whose exponents share a base each.
     package static func encode(
-        _ input: UnsafeRawBufferPointer, elementType: ElementType, width: Int, into output: UnsafeMutableRawBufferPointer,
+        _ input: UnsafeRawBufferPointer, elementType: ElementType, width: Int,
+        into output: UnsafeMutableRawBufferPointer,
         scratch: CodecScratch, kernel: CascadeKernel = .best
     ) -> Int {
         guard elementType == .f32 else {
@@ -32,7 +33,8 @@ package enum Cascade {
         guard count > 0, output.count >= 2 * count else { return 0 }
         for index in 0..<count {
             let value = UInt32(littleEndian: input.loadUnaligned(fromByteOffset: 4 * index, as: UInt32.self))
-            output.storeBytes(of: UInt16(truncatingIfNeeded: value).littleEndian, toByteOffset: 2 * index, as: UInt16.self)
+            output.storeBytes(
+                of: UInt16(truncatingIfNeeded: value).littleEndian, toByteOffset: 2 * index, as: UInt16.self)
             scratch.halves.storeBytes(of: UInt16(value >> 16).littleEndian, toByteOffset: 2 * index, as: UInt16.self)
         }
         let high = encode16(
@@ -59,7 +61,8 @@ package enum Cascade {
         for index in 0..<count {
             let low = UInt16(littleEndian: input.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self))
             let top = UInt16(littleEndian: halves.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self))
-            output.storeBytes(of: (UInt32(top) << 16 | UInt32(low)).littleEndian, toByteOffset: 4 * index, as: UInt32.self)
+            output.storeBytes(
+                of: (UInt32(top) << 16 | UInt32(low)).littleEndian, toByteOffset: 4 * index, as: UInt32.self)
         }
         return true
     }
@@ -140,7 +143,9 @@ package enum Cascade {
         }
         let width = load(2, UInt16.self)
         let count = load(4, UInt32.self)
-        let counts: [4 of Int] = [load(8, UInt32.self), load(12, UInt32.self), load(16, UInt32.self), load(20, UInt32.self)]
+        let counts: [4 of Int] = [
+            load(8, UInt32.self), load(12, UInt32.self), load(16, UInt32.self), load(20, UInt32.self),
+        ]
         guard block[0] == (isF16 ? 2 : 1), block[1] == UInt8(levels), block[30] == 0, block[31] == 0,
             (1...widthLimit).contains(width), count > 0, count % groupValues == 0, count <= CodecScratch.values,
             count == output.count / 2 / groupValues * groupValues,

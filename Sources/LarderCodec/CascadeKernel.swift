@@ -22,8 +22,8 @@ package enum CascadeKernel: Sendable {
         return kernels + [.plain]
     }()
 
-    /// The fastest that this machine can run.
-    package static let best = all[0]
+    /// The fastest that this machine can run and that agrees with the plain one here.
+    package static let best = all.first { agreesWithPlain($0) } ?? .plain
 
     /// Its name in logs and tables.
     package var name: String {
@@ -39,7 +39,9 @@ package enum CascadeKernel: Sendable {
     }
 
     /// Chooses bases (to `base`, `width` bytes) and ranks (12 to `ranked`, 16 to `rankOfX`) for `count` values.
-    func model(_ isF16: Bool, _ raw: Input, _ count: Int, _ width: Int, _ base: Output, _ ranked: Output, _ rankOfX: Output) {
+    func model(
+        _ isF16: Bool, _ raw: Input, _ count: Int, _ width: Int, _ base: Output, _ ranked: Output, _ rankOfX: Output
+    ) {
         switch self {
         case .plain: CascadePlainKernel.model(isF16, raw, count, width, base, ranked, rankOfX)
         case .vector(let kernel):
@@ -62,7 +64,9 @@ package enum CascadeKernel: Sendable {
     }
 
     /// Levels 1 to 3: codes what escaped; returns the number that escape again.
-    func encodeLevel(_ level: Int, _ x: Input, _ count: Int, _ rankOfX: Input, _ codes: Output, _ escapes: Output) -> Int {
+    func encodeLevel(_ level: Int, _ x: Input, _ count: Int, _ rankOfX: Input, _ codes: Output, _ escapes: Output)
+        -> Int
+    {
         switch self {
         case .plain: CascadePlainKernel.encodeLevel(level, x, count, rankOfX, codes, escapes)
         case .vector(let kernel):
@@ -71,7 +75,8 @@ package enum CascadeKernel: Sendable {
     }
 
     /// Undoes ``encodeLevel(_:_:_:_:_:_:)``; returns the number of escapes used up.
-    func decodeLevel(_ level: Int, _ codes: Input, _ count: Int, _ escapes: Input, _ xOfRank: Input, _ x: Output) -> Int {
+    func decodeLevel(_ level: Int, _ codes: Input, _ count: Int, _ escapes: Input, _ xOfRank: Input, _ x: Output) -> Int
+    {
         switch self {
         case .plain: CascadePlainKernel.decodeLevel(level, codes, count, escapes, xOfRank, x)
         case .vector(let kernel):

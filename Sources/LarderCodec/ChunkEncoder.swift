@@ -41,15 +41,19 @@ public enum ChunkEncoder {
         var encoding = Encoding.raw
         var count = 0
         let width = shape.rowBytes / shape.elementType.byteCount
-        for candidate in EncodingSampler.candidates(input, elementType: shape.elementType, choice: choice, scratch: scratch) {
+        for candidate in EncodingSampler.candidates(
+            input, elementType: shape.elementType, choice: choice, scratch: scratch)
+        {
             switch candidate {
             case .raw: count = 0
             case .lz4:
                 // Left to itself, LZ4 must earn its slower decoding: 5 % of the block.
                 let room = choice == .auto ? input.count * 19 / 20 : input.count - 1
-                count = room > 0 ? LZ4.compress(input, into: UnsafeMutableRawBufferPointer(rebasing: target[..<room])) : 0
+                count =
+                    room > 0 ? LZ4.compress(input, into: UnsafeMutableRawBufferPointer(rebasing: target[..<room])) : 0
             case .cascade:
-                count = Cascade.encode(input, elementType: shape.elementType, width: width, into: target, scratch: scratch)
+                count = Cascade.encode(
+                    input, elementType: shape.elementType, width: width, into: target, scratch: scratch)
             }
             if count > 0 {
                 encoding = candidate

@@ -99,7 +99,8 @@ public enum ChunkHeader {
     /// - Parameter chunk: an encoded chunk of `blocks` blocks.
     public static func stamp(_ chunk: UnsafeMutableRawPointer, blocks: Int, blobID: UInt64) {
         chunk.storeBytes(of: blobID.littleEndian, toByteOffset: 8, as: UInt64.self)
-        chunk.storeBytes(of: checksum(UnsafeRawPointer(chunk), blocks: blocks).littleEndian, toByteOffset: 60, as: UInt32.self)
+        chunk.storeBytes(
+            of: checksum(UnsafeRawPointer(chunk), blocks: blocks).littleEndian, toByteOffset: 60, as: UInt32.self)
     }
 
     static func checksum(_ chunk: UnsafeRawPointer, blocks: Int) -> UInt32 {

@@ -24,7 +24,9 @@ public struct StoredChunk {
         let overhead = ChunkHeader.overhead(blocks: blocks)
         guard blocks <= Limits.blocksPerChunk else { throw .shape }
         guard bytes.count >= overhead else { throw .length(expected: overhead, found: bytes.count) }
-        guard get(60, UInt32.self) == ChunkHeader.checksum(bytes.baseAddress!, blocks: blocks) else { throw .headerChecksum }
+        guard get(60, UInt32.self) == ChunkHeader.checksum(bytes.baseAddress!, blocks: blocks) else {
+            throw .headerChecksum
+        }
         guard get(8, UInt64.self) == blobID else { throw .identity(expected: blobID, found: get(8, UInt64.self)) }
         guard let elementType = ElementType(rawValue: get(6, UInt8.self)) else { throw .shape }
         shape = ChunkShape(

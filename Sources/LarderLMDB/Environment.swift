@@ -26,7 +26,8 @@ public struct Environment: ~Copyable, @unchecked Sendable {
             try check("mdb_env_set_mapsize", mdb_env_set_mapsize(opened, mapBytes))
             try check("mdb_env_set_maxdbs", mdb_env_set_maxdbs(opened, UInt32(databases)))
             try check("mdb_env_set_maxreaders", mdb_env_set_maxreaders(opened, UInt32(readers)))
-            try check("mdb_env_open", mdb_env_open(opened, path, UInt32(MDB_NOMETASYNC | MDB_NORDAHEAD | MDB_NOTLS), 0o600))
+            try check(
+                "mdb_env_open", mdb_env_open(opened, path, UInt32(MDB_NOMETASYNC | MDB_NORDAHEAD | MDB_NOTLS), 0o600))
         } catch {
             mdb_env_close(opened)
             throw error

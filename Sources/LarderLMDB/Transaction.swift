@@ -123,7 +123,9 @@ public struct WriteTransaction: ~Copyable, Transaction {
     }
 
     /// Stores `value` under `key`, replacing what was there, mdb_put.
-    public func put(_ database: Database, _ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws(LMDBError) {
+    public func put(_ database: Database, _ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer)
+        throws(LMDBError)
+    {
         var name = MDB_val(key)
         var content = MDB_val(value)
         try check("mdb_put", mdb_put(handle, database.index, &name, &content, 0))

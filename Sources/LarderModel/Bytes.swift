@@ -28,7 +28,9 @@ public struct ByteWriter: Sendable {
     /// Overwrites a u32 that was written at `position`.
     public mutating func patch(_ value: UInt32, at position: Int) {
         withUnsafeBytes(of: value.littleEndian) { source in
-            bytes.withUnsafeMutableBytes { UnsafeMutableRawBufferPointer(rebasing: $0[position..<position + 4]).copyMemory(from: source) }
+            bytes.withUnsafeMutableBytes {
+                UnsafeMutableRawBufferPointer(rebasing: $0[position..<position + 4]).copyMemory(from: source)
+            }
         }
     }
 }

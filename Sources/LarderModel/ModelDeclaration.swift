@@ -38,21 +38,42 @@ public struct ModelDeclaration: Sendable, Hashable, Codable {
         for (text, what) in [(revision, "revision"), (weights, "weights id")] {
             try require(text.utf8.count <= Limits.nameBytes, "\(what) is over \(Limits.nameBytes) bytes")
         }
-        try require(pageTokens >= 1 && pageTokens <= Limits.tokensPerChunk, "pageTokens \(pageTokens) is not in 1...\(Limits.tokensPerChunk)")
-        try require(groupSize >= 1 && groupSize <= Limits.groupSize, "group size \(groupSize) is not in 1...\(Limits.groupSize)")
+        try require(
+            pageTokens >= 1 && pageTokens <= Limits.tokensPerChunk,
+            "pageTokens \(pageTokens) is not in 1...\(Limits.tokensPerChunk)")
+        try require(
+            groupSize >= 1 && groupSize <= Limits.groupSize, "group size \(groupSize) is not in 1...\(Limits.groupSize)"
+        )
         try require(rank < groupSize, "rank \(rank) is not below the group size \(groupSize)")
         try require(!components.isEmpty, "it declares no component")
-        try require(components.count <= Limits.components, "\(components.count) components are over \(Limits.components)")
+        try require(
+            components.count <= Limits.components, "\(components.count) components are over \(Limits.components)")
         try require(Set(components.map(\.name)).count == components.count, "two components have one name")
         for component in components {
             let label = "component '\(component.name.clipped)'"
             try Names.validate(component.name, what: "component name", code: .invalidModel)
-            try require(component.layers >= 1 && component.layers <= Limits.layers, "\(label) has \(component.layers) layers, not 1...\(Limits.layers)")
-            try require(component.planes >= 1 && component.planes <= Limits.planes, "\(label) has \(component.planes) planes, not 1...\(Limits.planes)")
-            try require(component.rowBytes >= 1 && component.rowBytes <= Limits.rowBytes, "\(label) has rows of \(component.rowBytes) bytes, not 1...\(Limits.rowBytes)")
-            try require(Int(component.rowBytes) % component.elementType.byteCount == 0, "\(label) has rows of \(component.rowBytes) bytes, not a multiple of the \(component.elementType.byteCount) of \(component.elementType.name)")
-            try require((component.kind == .sliding) == (component.window > 0), "\(label): a window goes with sliding components, and only with them; it is \(component.window)")
-            try require(component.byteCount(tokens: 1) <= Limits.chunkBytes, "\(label) needs \(component.byteCount(tokens: 1)) bytes for one token, over the chunk limit of \(Limits.chunkBytes)")
+            try require(
+                component.layers >= 1 && component.layers <= Limits.layers,
+                "\(label) has \(component.layers) layers, not 1...\(Limits.layers)")
+            try require(
+                component.planes >= 1 && component.planes <= Limits.planes,
+                "\(label) has \(component.planes) planes, not 1...\(Limits.planes)")
+            try require(
+                component.rowBytes >= 1 && component.rowBytes <= Limits.rowBytes,
+                "\(label) has rows of \(component.rowBytes) bytes, not 1...\(Limits.rowBytes)")
+            try require(
+                Int(component.rowBytes) % component.elementType.byteCount == 0,
+                "\(label) has rows of \(component.rowBytes) bytes, not a multiple of the "
+                    + "\(component.elementType.byteCount) of \(component.elementType.name)"
+            )
+            try require(
+                (component.kind == .sliding) == (component.window > 0),
+                "\(label): a window goes with sliding components, and only with them; it is \(component.window)")
+            try require(
+                component.byteCount(tokens: 1) <= Limits.chunkBytes,
+                "\(label) needs \(component.byteCount(tokens: 1)) bytes for one token, over the chunk limit of "
+                    + "\(Limits.chunkBytes)"
+            )
         }
     }
 

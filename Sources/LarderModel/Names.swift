@@ -5,7 +5,8 @@ public enum Names {
         if name.isEmpty { throw LarderError(code, "the \(what) is empty; give it 1 to \(Limits.nameBytes) bytes") }
         if name.utf8.count > Limits.nameBytes {
             throw LarderError(
-                code, "the \(what) '\(name.clipped)' has \(name.utf8.count) bytes; at most \(Limits.nameBytes) are allowed")
+                code,
+                "the \(what) '\(name.clipped)' has \(name.utf8.count) bytes; at most \(Limits.nameBytes) are allowed")
         }
         if name.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) {
             throw LarderError(code, "the \(what) '\(name.clipped)' contains a control character; leave it out")

@@ -39,7 +39,8 @@ public final class Daemon: Sendable {
         log.notice(
             "serving",
             metadata: [
-                "socket": "\(configuration.socket)", "data_dir": "\(configuration.dataDirectory)", "store": "\(store.id)",
+                "socket": "\(configuration.socket)", "data_dir": "\(configuration.dataDirectory)",
+                "store": "\(store.id)",
                 "cap_bytes": "\(configuration.capBytes)",
             ])
     }
@@ -48,9 +49,11 @@ public final class Daemon: Sendable {
         guard let error = error as? SystemError else { return LarderError(.storage, "\(error)") }
         switch error.code {
         case SystemError.addressInUse:
-            return LarderError(.storage, "\(error.subject) is served by another daemon; stop it, or choose another socket")
+            return LarderError(
+                .storage, "\(error.subject) is served by another daemon; stop it, or choose another socket")
         case SystemError.exists:
-            return LarderError(.storage, "\(error.subject) exists and is no socket; move it away, or choose another path")
+            return LarderError(
+                .storage, "\(error.subject) exists and is no socket; move it away, or choose another path")
         default: return LarderError(.storage, "the socket cannot be opened: \(error)")
         }
     }
@@ -72,7 +75,8 @@ public final class Daemon: Sendable {
         }
         listener.shutdown()
         for connection in connections { connection.stopReading() }
-        let drained = state.wait(until: deadline) { $0.connections.isEmpty && $0.hasStoppedListening ? true : nil } ?? false
+        let drained =
+            state.wait(until: deadline) { $0.connections.isEmpty && $0.hasStoppedListening ? true : nil } ?? false
         if !drained { for connection in connections { connection.abort() } }
         services.store.close()
         try? FileSystem.remove(services.configuration.socket)
@@ -102,9 +106,13 @@ public final class Daemon: Sendable {
         guard state.withLock({ $0.connections.count }) < limit else {
             services.counters.count { $0.refusals += 1 }
             try socket.setTimeouts(receiveSeconds: 1, sendSeconds: 1)
-            let error = LarderError(.tooManyConnections, "the daemon serves \(limit) connections, its limit; close some, or raise max_connections")
+            let error = LarderError(
+                .tooManyConnections,
+                "the daemon serves \(limit) connections, its limit; close some, or raise max_connections")
             let frame = Refusal(error).frame(type: FrameHeader.errorType, requestID: 0)
-            try frame.withUnsafeBufferPointer { buffer throws(SystemError) in try socket.send(UnsafeRawBufferPointer(buffer)) }
+            try frame.withUnsafeBufferPointer { buffer throws(SystemError) in
+                try socket.send(UnsafeRawBufferPointer(buffer))
+            }
             return
         }
         let connection = try Connection(number: number, socket: socket, services: services, log: log)

@@ -14,7 +14,9 @@ enum Record {
     static func open(
         _ value: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer, _ what: StaticString
     ) throws(LarderError) -> ByteReader {
-        guard value.count >= 4 else { throw LarderError(.damaged, "a \(what) record is too short; run larderctl verify") }
+        guard value.count >= 4 else {
+            throw LarderError(.damaged, "a \(what) record is too short; run larderctl verify")
+        }
         let fields = UnsafeRawBufferPointer(rebasing: value[..<(value.count - 4)])
         let stored = UInt32(littleEndian: value.loadUnaligned(fromByteOffset: fields.count, as: UInt32.self))
         guard stored == CRC32C.checksum(fields, continuing: CRC32C.checksum(key)) else {

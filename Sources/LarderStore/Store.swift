@@ -40,7 +40,9 @@ public final class Store: Sendable {
             guard shard.storeID == storeID else {
                 throw LarderError(
                     .storeUnusable,
-                    "\(configuration.directory)/shard-\(index) belongs to store \(shard.storeID), not \(storeID); put its own shard back")
+                    "\(configuration.directory)/shard-\(index) belongs to store \(shard.storeID), not \(storeID); "
+                        + "put its own shard back"
+                )
             }
             shards.append(shard)
         }
@@ -51,7 +53,8 @@ public final class Store: Sendable {
         }
         var writers: [ShardWriter] = []
         for shard in shards {
-            writers.append(try ShardWriter(shard, queueBytes: configuration.queueBytes / configuration.shards, log: log))
+            writers.append(
+                try ShardWriter(shard, queueBytes: configuration.queueBytes / configuration.shards, log: log))
         }
         self.writers = writers
     }
@@ -64,7 +67,9 @@ public final class Store: Sendable {
             switch error {
             case .held(let pid):
                 let holder = pid.map { "process \($0)" } ?? "another process"
-                throw LarderError(.storeUnusable, "the store in \(directory) is in use by \(holder); stop it first, or choose another directory")
+                throw LarderError(
+                    .storeUnusable,
+                    "the store in \(directory) is in use by \(holder); stop it first, or choose another directory")
             case .system(let error):
                 throw LarderError(.storage, "\(error); give the daemon a directory that it may write")
             }
@@ -124,7 +129,9 @@ public final class Store: Sendable {
     /// Throws ``ErrorCode/forbidden`` unless `userID` may use the namespace. Root and the daemon's own user may use all.
     static func requireAccess(_ namespace: StoredNamespace, _ userID: UInt32) throws(LarderError) {
         guard mayAccess(namespace, userID) else {
-            throw LarderError(.forbidden, "namespace '\(namespace.name.clipped)' belongs to another user; choose a namespace of your own")
+            throw LarderError(
+                .forbidden,
+                "namespace '\(namespace.name.clipped)' belongs to another user; choose a namespace of your own")
         }
     }
 
@@ -153,7 +160,11 @@ public final class Store: Sendable {
     func reportDamage(_ key: ChunkKey, _ reason: String) {
         damage.withLock { $0 += 1 }
         log.error(
-            "damaged chunk", metadata: ["session": "\(key.session)", "component": "\(key.component)", "offset": "\(key.offset)", "reason": "\(reason)"])
+            "damaged chunk",
+            metadata: [
+                "session": "\(key.session)", "component": "\(key.component)", "offset": "\(key.offset)",
+                "reason": "\(reason)",
+            ])
     }
 
     // MARK: numbers
@@ -165,7 +176,9 @@ public final class Store: Sendable {
         var chunks = 0
         var sessions = 0
         for shard in shards {
-            guard let transaction = try? ReadTransaction(shard.environment), (try? transaction.renew()) != nil else { continue }
+            guard let transaction = try? ReadTransaction(shard.environment), (try? transaction.renew()) != nil else {
+                continue
+            }
             used += ((try? shard.usedPages(transaction)) ?? 0) * 4_096
             chunks += (try? transaction.statistics(shard.databases.blobs).entries) ?? 0
             sessions += (try? transaction.statistics(shard.databases.sessions).entries) ?? 0

@@ -37,7 +37,9 @@ public struct StoreConfiguration: Sendable {
         guard mapBytes >= Limits.shardBytesMinimum else {
             throw LarderError(
                 .invalidArgument,
-                "a cap of \(capBytes) bytes is too small for \(shards) shards; give at least \(shards * (Limits.shardBytesMinimum + overheadBytes)) bytes")
+                "a cap of \(capBytes) bytes is too small for \(shards) shards; give at least "
+                    + "\(shards * (Limits.shardBytesMinimum + overheadBytes)) bytes"
+            )
         }
         guard queueBytes >= 1 << 20 else {
             throw LarderError(.invalidArgument, "a queue of \(queueBytes) bytes is too small; give at least 1 MiB")
@@ -54,7 +56,9 @@ extension StoreConfiguration {
             bytes = max(bytes, size)
             shards += 1
         }
-        guard shards > 0 else { throw LarderError(.storeUnusable, "there is no store in \(directory); name the daemon's data_dir") }
+        guard shards > 0 else {
+            throw LarderError(.storeUnusable, "there is no store in \(directory); name the daemon's data_dir")
+        }
         return StoreConfiguration(directory: directory, capBytes: shards * (bytes + (64 << 20)), shards: shards)
     }
 }

@@ -32,6 +32,12 @@ public enum FileSystem {
         return stat(path, &status) == 0 ? Int(status.st_size) : nil
     }
 
+    /// Bytes that this user may still write to the file system of `path`, statvfs(3); nil if it cannot be asked.
+    public static func availableBytes(_ path: String) -> Int? {
+        var status = statvfs()
+        return statvfs(path, &status) == 0 ? Int(status.f_bavail) * Int(status.f_frsize) : nil
+    }
+
     /// The whole file, at most `limit` bytes; a larger one throws EFBIG.
     public static func read(_ path: String, limit: Int) throws(SystemError) -> [UInt8] {
         let file = try Descriptor.open(path, flags: O_RDONLY)
@@ -70,7 +76,11 @@ public enum FileSystem {
                 $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
             }
             if name == "." || name == ".." { continue }
-            if Int32(entry.pointee.d_type) == Int32(DT_DIR) { removeTree(path + "/" + name) } else { unlink(path + "/" + name) }
+            if Int32(entry.pointee.d_type) == Int32(DT_DIR) {
+                removeTree(path + "/" + name)
+            } else {
+                unlink(path + "/" + name)
+            }
         }
         closedir(directory)
         rmdir(path)

@@ -42,6 +42,10 @@ extension SystemError {
     public static let addressInUse = EADDRINUSE
     /// EEXIST.
     public static let exists = EEXIST
-    /// EAGAIN.
-    public static let wouldBlock = EAGAIN
+    /// EIO.
+    public static let inputOutput = EIO
+    /// ENOSPC.
+    public static let noSpace = ENOSPC
+    /// EDQUOT.
+    public static let quotaExceeded = EDQUOT
 }

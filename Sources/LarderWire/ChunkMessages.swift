@@ -53,7 +53,8 @@ public struct Payload: Message, Hashable {
     public init(from reader: inout ByteReader) throws(LarderError) {
         let place = try reader.read(UInt8.self, "payload place")
         guard place == Self.inline else {
-            throw LarderError(.invalidArgument, "payload place \(place) is not known in this version; send the bytes inline (0)")
+            throw LarderError(
+                .invalidArgument, "payload place \(place) is not known in this version; send the bytes inline (0)")
         }
         byteCount = try reader.read(UInt64.self, "payload bytes")
     }
@@ -137,7 +138,8 @@ public struct ItemStatus: Message, Hashable {
 
     public init(from reader: inout ByteReader) throws(LarderError) {
         let code = try reader.read(UInt16.self, "item status")
-        error = code == 0 ? nil : LarderError(ErrorCode(rawValue: code) ?? .internal, try reader.readString("item message"))
+        error =
+            code == 0 ? nil : LarderError(ErrorCode(rawValue: code) ?? .internal, try reader.readString("item message"))
     }
 }
 

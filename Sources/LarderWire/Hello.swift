@@ -49,7 +49,8 @@ public struct Hello: Request {
 
     public init(from reader: inout ByteReader) throws(LarderError) {
         guard try reader.read(UInt32.self, "magic") == WireProtocol.magic else {
-            throw LarderError(.handshake, "the handshake does not begin with LRDR; this socket speaks Larder's binary protocol")
+            throw LarderError(
+                .handshake, "the handshake does not begin with LRDR; this socket speaks Larder's binary protocol")
         }
         oldestVersion = try reader.read(UInt16.self, "oldest version")
         newestVersion = try reader.read(UInt16.self, "newest version")

@@ -240,7 +240,8 @@ public struct ResumeAnswer: Message {
     public init(from reader: inout ByteReader) throws(LarderError) {
         offset = try reader.read(UInt64.self, "offset")
         complete = try reader.readFlag("complete")
-        reaches = try reader.readList(of: ComponentReach.self, limit: Limits.components * Int(Limits.groupSize), "reaches")
+        reaches = try reader.readList(
+            of: ComponentReach.self, limit: Limits.components * Int(Limits.groupSize), "reaches")
         chunks = try reader.readList(of: ChunkSummary.self, limit: Limits.resumeChunks, "chunks")
     }
 }

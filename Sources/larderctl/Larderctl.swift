@@ -51,7 +51,8 @@ func findSession(_ text: String, _ client: Client) throws -> SessionSummary {
     } else {
         sessions = try client.sessions().filter { $0.name == text }
         if sessions.count > 1 {
-            throw LarderError(.invalidArgument, "\(sessions.count) namespaces have a session '\(text)'; say NAMESPACE/\(text)")
+            throw LarderError(
+                .invalidArgument, "\(sessions.count) namespaces have a session '\(text)'; say NAMESPACE/\(text)")
         }
     }
     guard let session = sessions.first else {

@@ -114,7 +114,11 @@ struct Show: ParsableCommand {
                     encoding: $0.encoding.name, rawBytes: $0.rawBytes, storedBytes: $0.storedBytes)
             }
             if connection.json {
-                print(try Format.json(Report(session: SessionEntry(found), resumePoint: resume.offset, components: components, chunks: entries)))
+                print(
+                    try Format.json(
+                        Report(
+                            session: SessionEntry(found), resumePoint: resume.offset, components: components,
+                            chunks: entries)))
             } else {
                 printOut(found, resume, components, entries)
             }
@@ -124,7 +128,10 @@ struct Show: ParsableCommand {
     private func printOut(
         _ session: SessionSummary, _ resume: ResumeAnswer, _ components: [ComponentEntry], _ entries: [ChunkEntry]
     ) {
-        print("session \(session.namespace)/\(session.name) (\(session.session)), uid \(session.ownerUserID), changed \(Format.age(session.changedSeconds)) ago")
+        print(
+            "session \(session.namespace)/\(session.name) (\(session.session)), uid \(session.ownerUserID), "
+                + "changed \(Format.age(session.changedSeconds)) ago"
+        )
         print("resume point \(resume.offset) tokens, \(resume.chunks.count) chunks to load\n")
         var table = Table("component", ">rank", "kind", "type", ">chunks", ">reach", ">raw", ">stored", ">ratio")
         for component in components {
@@ -159,7 +166,10 @@ struct Drop: ParsableCommand {
             if connection.json {
                 print(try Format.json(["dropped": found.session]))
             } else {
-                print("dropped \(found.namespace)/\(found.name): \(found.chunks) chunks, \(Format.bytes(found.storedBytes))")
+                print(
+                    "dropped \(found.namespace)/\(found.name): \(found.chunks) chunks, "
+                        + "\(Format.bytes(found.storedBytes))"
+                )
             }
         }
     }

@@ -24,14 +24,35 @@ struct Status: ParsableCommand {
             print("larderd \(facts["version"] ?? "?"), pid \(facts["pid"] ?? "?"), up \(stat["uptime_seconds"]) s")
             print("store    \(facts["data_dir"] ?? "?") (\(facts["store_id"] ?? "?"))")
             let share = stat["usable_bytes"] == 0 ? 0 : 100 * stat["used_bytes"] / stat["usable_bytes"]
-            print("         \(Format.bytes(stat["used_bytes"])) used, \(share) % of what data may take; \(Format.bytes(stat["file_bytes"])) on disk, cap \(Format.bytes(stat["cap_bytes"]))")
-            print("holds    \(stat["sessions"]) sessions, \(stat["blobs"]) chunks, \(stat["models"]) models, \(stat["namespaces"]) namespaces")
-            print("out      \(stat["page_out_chunks_total"]) chunks, \(Format.bytes(stat["page_out_raw_bytes_total"])) raw, \(Format.bytes(stat["page_out_stored_bytes_total"])) stored (\(Format.ratio(stat["page_out_raw_bytes_total"], stat["page_out_stored_bytes_total"])))")
-            print("in       \(stat["page_in_chunks_total"]) chunks, \(Format.bytes(stat["page_in_raw_bytes_total"])) raw; \(stat["misses_total"]) not served")
+            print(
+                "         \(Format.bytes(stat["used_bytes"])) used, \(share) % of what data may take; "
+                    + "\(Format.bytes(stat["file_bytes"])) on disk, cap \(Format.bytes(stat["cap_bytes"]))"
+            )
+            print(
+                "holds    \(stat["sessions"]) sessions, \(stat["blobs"]) chunks, \(stat["models"]) models, "
+                    + "\(stat["namespaces"]) namespaces"
+            )
+            print(
+                "out      \(stat["page_out_chunks_total"]) chunks, "
+                    + "\(Format.bytes(stat["page_out_raw_bytes_total"])) raw, "
+                    + "\(Format.bytes(stat["page_out_stored_bytes_total"])) stored "
+                    + "(\(Format.ratio(stat["page_out_raw_bytes_total"], stat["page_out_stored_bytes_total"])))"
+            )
+            print(
+                "in       \(stat["page_in_chunks_total"]) chunks, \(Format.bytes(stat["page_in_raw_bytes_total"])) "
+                    + "raw; \(stat["misses_total"]) not served"
+            )
             print("resume   \(stat["resumes_total"]) asked, \(stat["tokens_resumed_total"]) tokens found")
-            print("work     \(stat["connections"]) connections, \(stat["requests_total"]) requests, \(stat["refusals_total"]) refused; queue \(Format.bytes(stat["queue_bytes"])); \(stat["commits"]) commits")
+            print(
+                "work     \(stat["connections"]) connections, \(stat["requests_total"]) requests, "
+                    + "\(stat["refusals_total"]) refused; queue \(Format.bytes(stat["queue_bytes"])); "
+                    + "\(stat["commits"]) commits"
+            )
             if stat["damaged_chunks"] > 0 {
-                print("DAMAGED  \(stat["damaged_chunks"]) chunks failed their checks and were not served; run larderctl verify")
+                print(
+                    "DAMAGED  \(stat["damaged_chunks"]) chunks failed their checks and were not served; run "
+                        + "larderctl verify"
+                )
             }
         }
     }
@@ -50,9 +71,15 @@ struct Models: ParsableCommand {
     func run() throws {
         try connection.withClient { client in
             let models = try client.models()
-            func hexadecimal(_ bytes: [UInt8]) -> String { bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() }
+            func hexadecimal(_ bytes: [UInt8]) -> String {
+                bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+            }
             if connection.json {
-                print(try Format.json(models.map { Entry(id: $0.modelID, fingerprint: hexadecimal($0.fingerprint), declaration: $0.declaration) }))
+                print(
+                    try Format.json(
+                        models.map {
+                            Entry(id: $0.modelID, fingerprint: hexadecimal($0.fingerprint), declaration: $0.declaration)
+                        }))
                 return
             }
             var table = Table(">id", "name", "revision", "rank", "fingerprint", "components")
@@ -60,11 +87,14 @@ struct Models: ParsableCommand {
                 let declaration = model.declaration
                 let components = declaration.components.map { component in
                     let window = component.kind == .sliding ? " \(component.window)" : ""
-                    return "\(component.name): \(component.kind)\(window), \(component.layers) layers, \(component.elementType.name), \(component.byteCount(tokens: 1)) B"
+                    return
+                        "\(component.name): \(component.kind)\(window), \(component.layers) layers, "
+                        + "\(component.elementType.name), \(component.byteCount(tokens: 1)) B"
                 }
                 table.add(
                     "\(model.modelID)", declaration.name, declaration.revision,
-                    "\(declaration.rank + 1) of \(declaration.groupSize)", String(hexadecimal(model.fingerprint).prefix(12)),
+                    "\(declaration.rank + 1) of \(declaration.groupSize)",
+                    String(hexadecimal(model.fingerprint).prefix(12)),
                     components.joined(separator: "; "))
             }
             table.printOut()

@@ -31,7 +31,9 @@ struct Verify: ParsableCommand {
     }
 
     func validate() throws {
-        if store != nil && session != nil { throw ValidationError("--store checks the whole store; leave the session out") }
+        if store != nil && session != nil {
+            throw ValidationError("--store checks the whole store; leave the session out")
+        }
     }
 
     func run() throws {
@@ -49,7 +51,8 @@ struct Verify: ParsableCommand {
                 report.rawBytes += found.rawBytes
                 report.damaged += found.damaged.map {
                     Finding(
-                        session: "\(session.namespace)/\(session.name)", rank: $0.name.rank, component: $0.name.component,
+                        session: "\(session.namespace)/\(session.name)", rank: $0.name.rank,
+                        component: $0.name.component,
                         offset: $0.name.offset, reason: $0.reason)
                 }
             }
@@ -60,7 +63,8 @@ struct Verify: ParsableCommand {
     private func offline(_ directory: String) throws -> Report {
         do throws(LarderError) {
             let store = try Store(
-                StoreConfiguration.inspecting(directory), log: Logger(label: "larderctl") { _ in SwiftLogNoOpLogHandler() })
+                StoreConfiguration.inspecting(directory),
+                log: Logger(label: "larderctl") { _ in SwiftLogNoOpLogHandler() })
             defer { store.close() }
             let reader = StoreReader(store, userID: 0)
             var report = Report()
@@ -96,9 +100,15 @@ struct Verify: ParsableCommand {
             print(try Format.json(report))
         } else {
             for finding in report.damaged {
-                print("DAMAGED \(finding.session), rank \(finding.rank), component \(finding.component), offset \(finding.offset): \(finding.reason)")
+                print(
+                    "DAMAGED \(finding.session), rank \(finding.rank), component \(finding.component), offset "
+                        + "\(finding.offset): \(finding.reason)"
+                )
             }
-            print("\(report.sessions) sessions, \(report.checked) chunks read, \(Format.bytes(report.rawBytes)) raw whole, \(report.damaged.count) damaged")
+            print(
+                "\(report.sessions) sessions, \(report.checked) chunks read, \(Format.bytes(report.rawBytes)) raw "
+                    + "whole, \(report.damaged.count) damaged"
+            )
         }
         if !report.damaged.isEmpty { throw ExitCode(1) }
     }

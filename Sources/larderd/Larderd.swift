@@ -52,7 +52,10 @@ struct Larderd: ParsableCommand {
         }
         if checkConfig {
             for setting in Setting.all {
-                print("\(setting.key) = \"\(setting.text(loaded.configuration))\"  # \(loaded.origins[setting.key] ?? "default")")
+                print(
+                    "\(setting.key) = \"\(setting.text(loaded.configuration))\"  # "
+                        + "\(loaded.origins[setting.key] ?? "default")"
+                )
             }
             return
         }
@@ -69,7 +72,8 @@ struct Larderd: ParsableCommand {
             throw ExitCode.failure
         }
         let signal = Process.waitForTermination()
-        log.notice("stopping", metadata: ["signal": "\(signal)", "within_seconds": "\(loaded.configuration.drainSeconds)"])
+        log.notice(
+            "stopping", metadata: ["signal": "\(signal)", "within_seconds": "\(loaded.configuration.drainSeconds)"])
         if !daemon.stop() { throw ExitCode.failure }
     }
 }

@@ -44,7 +44,9 @@ import Testing
     }
 
     @Test func refusesAFileThatIsNotThere() {
-        #expect(throws: LarderError.self) { try LoadedConfiguration(flags: [:], path: "/nowhere/larder.toml") { _ in nil } }
+        #expect(throws: LarderError.self) {
+            try LoadedConfiguration(flags: [:], path: "/nowhere/larder.toml") { _ in nil }
+        }
     }
 
     @Test func checksWithoutServing() throws {

@@ -64,13 +64,15 @@ import Testing
 
     @Test func replacesAStaleSocketAndRefusesALiveOne() throws {
         let daemon = try TestDaemon.started()
-        let other = try TestDaemon.run("larderd", ["--socket", daemon.socket, "--data-dir", daemon.directory.path + "/other"])
+        let other = try TestDaemon.run(
+            "larderd", ["--socket", daemon.socket, "--data-dir", daemon.directory.path + "/other"])
         #expect(other.code == 1)
         #expect(other.output.contains("served by another daemon"))
         daemon.end(signal: 9)
         #expect(FileSystem.exists(daemon.socket))
         try daemon.start()
-        let second = try TestDaemon.run("larderd", ["--socket", daemon.directory.path + "/b.sock", "--data-dir", daemon.store])
+        let second = try TestDaemon.run(
+            "larderd", ["--socket", daemon.directory.path + "/b.sock", "--data-dir", daemon.store])
         #expect(second.code == 1)
         #expect(second.output.contains("in use by process \(daemon.processID)"))
         let file = daemon.directory.path + "/plain"
@@ -90,7 +92,8 @@ import Testing
         // The refusal may come before the handshake was written; then the socket is closed.
         switch third {
         case .success: Issue.record("a third connection was served")
-        case .failure(let error): #expect("\(error)".contains("max_connections") || "\(error)".contains("reached"), "\(error)")
+        case .failure(let error):
+            #expect("\(error)".contains("max_connections") || "\(error)".contains("reached"), "\(error)")
         }
         #expect(try kept[0].stat()["connections"] == 2)
     }
@@ -99,7 +102,8 @@ import Testing
         let daemon = try TestDaemon.started(arguments: ["--cap", "6MiB"])
         let client = try daemon.connect()
         let session = try client.openSession(
-            namespace: "test", name: "flood", modelID: try client.declare(Wide.model).modelID).session
+            namespace: "test", name: "flood", modelID: try client.declare(Wide.model).modelID
+        ).session
         var generator = SeededGenerator(seed: 5)
         let pieces = (0..<16).map { Wide.piece(Int($0), generator.bytes(Wide.bytes)) }
         let results = try client.put(pieces, session: session, acknowledgement: .committed)
@@ -126,7 +130,8 @@ import Testing
                 do {
                     let client = try Client(socketPath: socket, name: "client")
                     let model = try client.declare(state.model)
-                    let session = try client.openSession(namespace: "test", name: "s\(index)", modelID: model.modelID).session
+                    let session = try client.openSession(namespace: "test", name: "s\(index)", modelID: model.modelID)
+                        .session
                     for result in try client.put(pieces, session: session) { _ = try result.get() }
                     for piece in pieces where try client.get(piece, session: session) != piece.bytes {
                         failures.withLock { $0.append("other bytes at \(piece.offset)") }
@@ -145,7 +150,10 @@ import Testing
 enum Wide {
     static let bytes = 1 << 20
     static let model = ModelDeclaration(
-        name: "wide", components: [Component(name: "kv", kind: .attention, elementType: .bf16, layers: 1, planes: 1, rowBytes: 65_536)])
+        name: "wide",
+        components: [
+            Component(name: "kv", kind: .attention, elementType: .bf16, layers: 1, planes: 1, rowBytes: 65_536)
+        ])
 
     static func piece(_ index: Int, _ bytes: [UInt8]) -> SampleState.Piece {
         SampleState.Piece(component: 0, offset: index * 16, tokens: 16, bytes: bytes)

@@ -68,7 +68,11 @@ import Testing
         let (client, session, pieces) = try bystander(daemon)
         let put = Put(
             acknowledgement: .committed, encoding: .auto,
-            items: [PutItem(name: ChunkName(session: session, component: 0, offset: 0), tokens: 256, payload: Payload(byteCount: 1_000))])
+            items: [
+                PutItem(
+                    name: ChunkName(session: session, component: 0, offset: 0), tokens: 256,
+                    payload: Payload(byteCount: 1_000))
+            ])
         let cases: [(String, [UInt8], ErrorCode)] = [
             ("unknown type", frame(type: 0x7000, []), .unknownRequest),
             ("an answer as a request", frame(type: 0x8001, []), .unknownRequest),
@@ -77,11 +81,26 @@ import Testing
             ("payload beyond the frame", put.frame(requestID: 7), .malformed),
             ("bytes left over", frame(type: MessageType.stat.rawValue, [1]), .malformed),
             ("a million items", frame(type: MessageType.get.rawValue, [0x40, 0x42, 0x0F, 0]), .invalidArgument),
-            ("empty session name", OpenSession(namespace: "n", name: "", modelID: 1).frame(requestID: 7), .invalidArgument),
-            ("long session name", OpenSession(namespace: "n", name: String(repeating: "x", count: 256), modelID: 1).frame(requestID: 7), .invalidArgument),
-            ("session name not UTF-8", frame(type: MessageType.openSession.rawValue, [1, 0, 0x6E, 2, 0, 0xC3, 0x28, 1, 0, 0, 0, 1]), .invalidArgument),
+            (
+                "empty session name", OpenSession(namespace: "n", name: "", modelID: 1).frame(requestID: 7),
+                .invalidArgument
+            ),
+            (
+                "long session name",
+                OpenSession(namespace: "n", name: String(repeating: "x", count: 256), modelID: 1).frame(requestID: 7),
+                .invalidArgument
+            ),
+            (
+                "session name not UTF-8",
+                frame(type: MessageType.openSession.rawValue, [1, 0, 0x6E, 2, 0, 0xC3, 0x28, 1, 0, 0, 0, 1]),
+                .invalidArgument
+            ),
             ("unknown model", OpenSession(namespace: "n", name: "s", modelID: 99).frame(requestID: 7), .unknownModel),
-            ("model without components", DeclareModel(declaration: ModelDeclaration(name: "m", components: [])).frame(requestID: 7), .invalidModel),
+            (
+                "model without components",
+                DeclareModel(declaration: ModelDeclaration(name: "m", components: [])).frame(requestID: 7),
+                .invalidModel
+            ),
             ("unknown session", Resume(session: 12_345).frame(requestID: 7), .unknownSession),
             ("session of no shard", Drop(session: 63).frame(requestID: 7), .unknownSession),
         ]
@@ -103,7 +122,10 @@ import Testing
             ("no handshake", frame(type: 12, []), false, .handshake),
             ("another magic", frame(type: 1, Array("HTTP/1.1 is not spoken".utf8)), false, .handshake),
             ("a browser", Array("GET / HTTP/1.1\r\nHost: x\r\n\r\n".utf8), false, .frameTooLong),
-            ("versions to come", Hello(clientName: "x", oldestVersion: 2, newestVersion: 9).frame(requestID: 7), false, .protocolVersion),
+            (
+                "versions to come", Hello(clientName: "x", oldestVersion: 2, newestVersion: 9).frame(requestID: 7),
+                false, .protocolVersion
+            ),
         ]
         for (name, bytes, greet, code) in cases {
             let peer = try Peer(daemon, greet: greet)

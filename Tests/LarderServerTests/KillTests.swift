@@ -26,7 +26,9 @@ import Testing
             let socket = daemon.socket
             let first = next
             next += 200
-            let writer = try WorkerThread(name: "writer") { Self.write(first..<first + 200, seed: seed, socket, journal) }
+            let writer = try WorkerThread(name: "writer") {
+                Self.write(first..<first + 200, seed: seed, socket, journal)
+            }
             Clock.sleep(milliseconds: Int.random(in: 1...60, using: &generator))
             #expect(daemon.end(signal: 9) == 137)
             writer.join()
@@ -40,7 +42,8 @@ import Testing
     }
 
     private static let model = ModelDeclaration(
-        name: "kill", components: [Component(name: "kv", kind: .attention, elementType: .bf16, layers: 2, rowBytes: 256)])
+        name: "kill",
+        components: [Component(name: "kv", kind: .attention, elementType: .bf16, layers: 2, rowBytes: 256)])
 
     private static func bytes(_ index: Int, seed: UInt64) -> [UInt8] {
         var generator = SeededGenerator(seed: seed &+ UInt64(index))
@@ -53,16 +56,19 @@ import Testing
         do {
             let client = try Client(socketPath: socket, name: "writer")
             let session = try client.openSession(
-                namespace: "kill", name: "s", modelID: try client.declare(model).modelID).session
+                namespace: "kill", name: "s", modelID: try client.declare(model).modelID
+            ).session
             for start in stride(from: range.lowerBound, to: range.upperBound, by: 4) {
                 let indices = start..<min(start + 4, range.upperBound)
-                let pieces = indices.map { SampleState.Piece(component: 0, offset: $0 * 16, tokens: 16, bytes: bytes($0, seed: seed)) }
+                let pieces = indices.map {
+                    SampleState.Piece(component: 0, offset: $0 * 16, tokens: 16, bytes: bytes($0, seed: seed))
+                }
                 let results = try client.put(pieces, session: session)
                 for (index, result) in zip(indices, results) where result.errorCode == nil {
                     _ = journal.acknowledged.withLock { $0.insert(index) }
                 }
             }
-        } catch { /* the daemon was killed */ }
+        } catch { /* the daemon was killed */  }
     }
 
     private func check(
@@ -79,7 +85,8 @@ import Testing
         #expect(verified.damaged.isEmpty, "kill \(kill): damaged chunks")
         #expect(verified.checked == UInt64(stored.count))
         for index in stored.shuffled(using: &generator).prefix(20) {
-            let piece = SampleState.Piece(component: 0, offset: index * 16, tokens: 16, bytes: Self.bytes(index, seed: seed))
+            let piece = SampleState.Piece(
+                component: 0, offset: index * 16, tokens: 16, bytes: Self.bytes(index, seed: seed))
             #expect(try client.get(piece, session: session) == piece.bytes, "kill \(kill): other bytes")
         }
     }

@@ -8,7 +8,9 @@ import Testing
     private func put(_ fixture: StoreFixture, _ session: UInt64, component: UInt16, _ range: Range<UInt64>) throws {
         let tokens = UInt32(range.count)
         let count = StoreFixture.hybrid.components[Int(component)].byteCount(tokens: tokens)
-        try fixture.put(session, component: component, offset: range.lowerBound, tokens: tokens, [UInt8](repeating: 1, count: count))
+        try fixture.put(
+            session, component: component, offset: range.lowerBound, tokens: tokens, [UInt8](repeating: 1, count: count)
+        )
     }
 
     private func putState(_ fixture: StoreFixture, _ session: UInt64, at offset: UInt64) throws {
@@ -21,7 +23,9 @@ import Testing
         let fixture = try StoreFixture()
         let session = try fixture.session("a")
         #expect(try fixture.reader.resume(session: session, atMost: .max).offset == 0)
-        for start in stride(from: UInt64(0), to: 256, by: 32) { try put(fixture, session, component: 0, start..<start + 32) }
+        for start in stride(from: UInt64(0), to: 256, by: 32) {
+            try put(fixture, session, component: 0, start..<start + 32)
+        }
         try put(fixture, session, component: 1, 100..<240)
         for offset in [UInt64(90), 150, 170, 250] { try putState(fixture, session, at: offset) }
         // At 250 the sliding window is not whole; at 170 it is (106 to 170).
@@ -71,13 +75,17 @@ import Testing
         let session = try fixture.session("gpl", model: state.model)
         let pieces = state.pieces(chunkTokens: 256)
         for piece in pieces {
-            try fixture.put(session, component: piece.component, offset: UInt64(piece.offset), tokens: UInt32(piece.tokens), piece.bytes)
+            try fixture.put(
+                session, component: piece.component, offset: UInt64(piece.offset), tokens: UInt32(piece.tokens),
+                piece.bytes)
         }
         let plan = try fixture.reader.resume(session: session, atMost: .max)
         #expect(plan.offset == 1_599)
         #expect(plan.chunks.count == pieces.count)
         // One token less is out of reach: the engine kept only the last window.
         #expect(try fixture.reader.resume(session: session, atMost: 1_598).offset == 0)
-        for piece in pieces { #expect(try fixture.get(session, component: piece.component, offset: UInt64(piece.offset)) == piece.bytes) }
+        for piece in pieces {
+            #expect(try fixture.get(session, component: piece.component, offset: UInt64(piece.offset)) == piece.bytes)
+        }
     }
 }

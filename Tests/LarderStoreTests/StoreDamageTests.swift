@@ -82,14 +82,18 @@ import Testing
                     var bytes: [UInt8] = []
                     let room = UnsafeMutableRawBufferPointer.allocate(byteCount: chunk.count, alignment: 64)
                     defer { room.deallocate() }
-                    _ = try reader.pageIn(PageInItem(session: session, rank: 0, component: 0, offset: UInt64(index * 64))) { count throws(LarderError) in
+                    _ = try reader.pageIn(
+                        PageInItem(session: session, rank: 0, component: 0, offset: UInt64(index * 64))
+                    ) { count throws(LarderError) in
                         if count != chunk.count { throw LarderError(.damaged, "another size") }
                         return room
                     }
                     bytes = Array(room)
                     #expect(bytes == chunk, "a flipped bit at \(place) was served")
                 } catch {
-                    #expect([.damaged, .miss, .unknownSession, .unknownComponent, .forbidden, .storage].contains(error.code), "\(error)")
+                    #expect(
+                        [.damaged, .miss, .unknownSession, .unknownComponent, .forbidden, .storage].contains(
+                            error.code), "\(error)")
                     missed += 1
                 }
             }

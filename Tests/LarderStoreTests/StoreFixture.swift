@@ -15,7 +15,8 @@ final class StoreFixture {
 
     /// Attention, sliding and recurrent state, small enough for many chunks.
     static let hybrid = ModelDeclaration(
-        name: "hybrid", components: [
+        name: "hybrid",
+        components: [
             Component(name: "attention", kind: .attention, elementType: .bf16, layers: 2, rowBytes: 64),
             Component(name: "sliding", kind: .sliding, elementType: .f16, layers: 1, rowBytes: 32, window: 64),
             Component(name: "recurrent", kind: .recurrent, elementType: .f32, layers: 2, planes: 1, rowBytes: 256),
@@ -24,7 +25,8 @@ final class StoreFixture {
     init(capBytes: Int = 64 << 20, shards: Int = 1, directory: TemporaryDirectory? = nil) throws {
         self.directory = try directory ?? TemporaryDirectory()
         configuration = StoreConfiguration(
-            directory: self.directory.path + "/store", capBytes: capBytes, shards: shards, queueBytes: 8 << 20, readers: 32)
+            directory: self.directory.path + "/store", capBytes: capBytes, shards: shards, queueBytes: 8 << 20,
+            readers: 32)
         store = try Store(configuration, log: Self.silent)
         reader = StoreReader(store, userID: 1_000)
     }
@@ -43,14 +45,16 @@ final class StoreFixture {
     /// A store that stands in while the real one is closed, so that its lock is released.
     private static func placeholder() throws -> Store {
         let directory = try TemporaryDirectory()
-        let store = try Store(StoreConfiguration(directory: directory.path + "/none", capBytes: 8 << 20, readers: 8), log: silent)
+        let store = try Store(
+            StoreConfiguration(directory: directory.path + "/none", capBytes: 8 << 20, readers: 8), log: silent)
         store.close()
         return store
     }
 
     func session(_ name: String, model: ModelDeclaration = hybrid, namespace: String = "test") throws -> UInt64 {
         let model = try store.declare(model)
-        return try store.openSession(namespace: namespace, name: name, modelID: model.id, create: true, userID: 1_000).id
+        return try store.openSession(namespace: namespace, name: name, modelID: model.id, create: true, userID: 1_000)
+            .id
     }
 
     @discardableResult
@@ -61,18 +65,24 @@ final class StoreFixture {
         let outcome = Monitor<[Store.PageOutResult]?>(nil)
         bytes.withUnsafeBytes { raw in
             store.pageOut(
-                [PageOutItem(session: session, rank: 0, component: component, offset: offset, tokens: tokens, bytes: raw)],
+                [
+                    PageOutItem(
+                        session: session, rank: 0, component: component, offset: offset, tokens: tokens, bytes: raw)
+                ],
                 encoding: encoding, acknowledgement: acknowledgement, reader: reader
             ) { results in outcome.signal { $0 = results } }
         }
         return try outcome.wait { $0 }![0].get()
     }
 
-    func get(_ session: UInt64, component: UInt16, offset: UInt64, firstLayer: UInt32 = 0, layers: UInt32 = 0) throws -> [UInt8] {
+    func get(_ session: UInt64, component: UInt16, offset: UInt64, firstLayer: UInt32 = 0, layers: UInt32 = 0) throws
+        -> [UInt8]
+    {
         var buffer: UnsafeMutableRawBufferPointer?
         defer { buffer?.deallocate() }
         _ = try reader.pageIn(
-            PageInItem(session: session, rank: 0, component: component, offset: offset, firstLayer: firstLayer, layers: layers)
+            PageInItem(
+                session: session, rank: 0, component: component, offset: offset, firstLayer: firstLayer, layers: layers)
         ) { count throws(LarderError) in
             buffer = .allocate(byteCount: count, alignment: 64)
             return buffer!

@@ -18,7 +18,8 @@ import Testing
             chunks.contains { other, chunk in
                 guard other.session == place.session, other.component == place.component else { return false }
                 if tokens == 0 { return other.offset == place.offset }
-                return other.offset < place.offset + UInt64(tokens) && place.offset < other.offset + UInt64(chunk.tokens)
+                return other.offset < place.offset + UInt64(tokens)
+                    && place.offset < other.offset + UInt64(chunk.tokens)
             }
         }
     }
@@ -36,7 +37,9 @@ import Testing
             case 0..<60: try put(name, id, &expected, fixture, &generator)
             case 60..<70:
                 let offset = UInt64.random(in: 0..<300, using: &generator)
-                let gone = expected.chunks.filter { $0.key.session == name && $0.key.offset + UInt64($0.value.tokens) > offset }
+                let gone = expected.chunks.filter {
+                    $0.key.session == name && $0.key.offset + UInt64($0.value.tokens) > offset
+                }
                 #expect(try fixture.store.truncate(session: id, offset: offset) == gone.count)
                 for place in gone.keys { expected.chunks[place] = nil }
             case 70..<74:
@@ -52,7 +55,8 @@ import Testing
     }
 
     private func put(
-        _ name: String, _ id: UInt64, _ expected: inout Expected, _ fixture: StoreFixture, _ generator: inout SeededGenerator
+        _ name: String, _ id: UInt64, _ expected: inout Expected, _ fixture: StoreFixture,
+        _ generator: inout SeededGenerator
     ) throws {
         let component = UInt16.random(in: 0..<3, using: &generator)
         let tokens: UInt32 = component == 2 ? 0 : .random(in: 1...40, using: &generator)

@@ -30,8 +30,12 @@ import Testing
         let session = try fixture.session("a")
         let chunk = bytes(0, tokens: 16, seed: 3)
         try fixture.put(session, component: 0, offset: 0, tokens: 16, chunk)
-        #expect(try fixture.get(session, component: 0, offset: 0, firstLayer: 1, layers: 1) == Array(chunk[(chunk.count / 2)...]))
-        #expect(code { _ = try fixture.get(session, component: 0, offset: 0, firstLayer: 1, layers: 2) } == .invalidArgument)
+        #expect(
+            try fixture.get(session, component: 0, offset: 0, firstLayer: 1, layers: 1)
+                == Array(chunk[(chunk.count / 2)...]))
+        #expect(
+            code { _ = try fixture.get(session, component: 0, offset: 0, firstLayer: 1, layers: 2) } == .invalidArgument
+        )
         #expect(code { _ = try fixture.get(session, component: 0, offset: 0, firstLayer: 2) } == .invalidArgument)
     }
 
@@ -52,7 +56,11 @@ import Testing
         let session = try fixture.session("a")
         try fixture.put(session, component: 0, offset: 32, tokens: 32, bytes(0, tokens: 32, seed: 5))
         for (offset, tokens) in [(0, 33), (33, 1), (63, 2), (16, 64), (32, 31), (32, 33)] as [(UInt64, UInt32)] {
-            #expect(code { try fixture.put(session, component: 0, offset: offset, tokens: tokens, bytes(0, tokens: tokens, seed: 6)) } == .overlap)
+            #expect(
+                code {
+                    try fixture.put(
+                        session, component: 0, offset: offset, tokens: tokens, bytes(0, tokens: tokens, seed: 6))
+                } == .overlap)
         }
         try fixture.put(session, component: 0, offset: 0, tokens: 32, bytes(0, tokens: 32, seed: 7))
         try fixture.put(session, component: 0, offset: 64, tokens: 1, bytes(0, tokens: 1, seed: 8))
@@ -93,9 +101,11 @@ import Testing
         let fixture = try StoreFixture()
         let session = try fixture.session("a", namespace: "mine")
         let model = try fixture.store.declare(StoreFixture.hybrid)
-        #expect(code {
-            _ = try fixture.store.openSession(namespace: "mine", name: "a", modelID: model.id, create: true, userID: 1_001)
-        } == .forbidden)
+        #expect(
+            code {
+                _ = try fixture.store.openSession(
+                    namespace: "mine", name: "a", modelID: model.id, create: true, userID: 1_001)
+            } == .forbidden)
         let stranger = StoreReader(fixture.store, userID: 1_001)
         #expect(code { try stranger.requireAccess(session: session) } == .forbidden)
         #expect(try stranger.sessions(namespace: "", after: 0).sessions.isEmpty)
@@ -122,7 +132,9 @@ import Testing
         let fixture = try StoreFixture()
         let session = try fixture.session("a")
         for start in 0..<UInt64(200) {
-            try fixture.put(session, component: 0, offset: start, tokens: 1, bytes(0, tokens: 1, seed: start), acknowledgement: .accepted)
+            try fixture.put(
+                session, component: 0, offset: start, tokens: 1, bytes(0, tokens: 1, seed: start),
+                acknowledgement: .accepted)
         }
         try fixture.store.drop(session: session)
         #expect(code { _ = try fixture.get(session, component: 0, offset: 0) } == .unknownSession)
@@ -140,19 +152,25 @@ import Testing
         var stored: [UInt64] = []
         var refusal: ErrorCode?
         for index in 0..<UInt64(2_000) where refusal == nil {
-            refusal = code { try fixture.put(session, component: 0, offset: index * 256, tokens: 256, bytes(0, tokens: 256, seed: index)) }
+            refusal = code {
+                try fixture.put(
+                    session, component: 0, offset: index * 256, tokens: 256, bytes(0, tokens: 256, seed: index))
+            }
             if refusal == nil { stored.append(index) }
         }
         #expect(refusal == .full)
         #expect(stored.count > 50)
-        for index in stored { #expect(try fixture.get(session, component: 0, offset: index * 256) == bytes(0, tokens: 256, seed: index)) }
+        for index in stored {
+            #expect(try fixture.get(session, component: 0, offset: index * 256) == bytes(0, tokens: 256, seed: index))
+        }
         #expect(fixture.fileBytes <= 6 << 20)
         // What was dropped makes room again, at once. Not for the last chunk of them: free pages of so small a map do not
         // all lie side by side.
         try fixture.store.drop(session: session)
         let next = try fixture.session("b")
         for index in 0..<UInt64(stored.count * 3 / 4) {
-            try fixture.put(next, component: 0, offset: index * 256, tokens: 256, bytes(0, tokens: 256, seed: index + 7))
+            try fixture.put(
+                next, component: 0, offset: index * 256, tokens: 256, bytes(0, tokens: 256, seed: index + 7))
         }
         #expect(fixture.fileBytes <= 6 << 20)
     }
@@ -178,7 +196,11 @@ import Testing
         ] {
             #expect(code { _ = try Store(configuration, log: StoreFixture.silent) } == .invalidArgument)
         }
-        #expect(code { _ = try Store(StoreConfiguration(directory: "/proc/larder", capBytes: 64 << 20), log: StoreFixture.silent) } == .storage)
+        #expect(
+            code {
+                _ = try Store(
+                    StoreConfiguration(directory: "/proc/larder", capBytes: 64 << 20), log: StoreFixture.silent)
+            } == .storage)
     }
 
     @Test func spreadsSessionsOverShards() throws {

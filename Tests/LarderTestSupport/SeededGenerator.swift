@@ -16,7 +16,9 @@ public struct SeededGenerator: RandomNumberGenerator {
     }
 
     /// `count` random bytes.
-    public mutating func bytes(_ count: Int) -> [UInt8] { (0..<count).map { _ in UInt8.random(in: 0...255, using: &self) } }
+    public mutating func bytes(_ count: Int) -> [UInt8] {
+        (0..<count).map { _ in UInt8.random(in: 0...255, using: &self) }
+    }
 }
 
 /// The seed of a test's run: LARDER_SEED, or a new one. Printed, so that a failure can be repeated.

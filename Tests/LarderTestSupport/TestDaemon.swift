@@ -23,7 +23,8 @@ public final class TestDaemon {
     public init(arguments: [String] = []) throws {
         directory = try TemporaryDirectory()
         socket = directory.path + "/larder.sock"
-        self.arguments = ["--socket", socket, "--data-dir", directory.path + "/store", "--log-level", "debug"] + arguments
+        self.arguments =
+            ["--socket", socket, "--data-dir", directory.path + "/store", "--log-level", "debug"] + arguments
     }
 
     /// A daemon that runs.

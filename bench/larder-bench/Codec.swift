@@ -9,7 +9,8 @@ import LarderSystem
 struct Codec: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Ratio and speed of the exact encodings on real state.",
-        discussion: "f32, fp8 and int8 state is made from the f16 state by conversion, as a cache of that type would hold it.")
+        discussion:
+            "f32, fp8 and int8 state is made from the f16 state by conversion, as a cache of that type would hold it.")
     @Option(help: "A directory of state files, as bench/data/README.md describes them.")
     var data = "bench/data/kv"
     @Option(help: "Runs of which the median counts.")
@@ -37,7 +38,9 @@ struct Codec: ParsableCommand {
         let planes = state.planes.filter { plane == "all" || $0.name == plane }
         let scratch = CodecScratch()
         let total = planes.reduce(0) { $0 + $1.bytes.count }
-        let stored: [UnsafeMutableRawBufferPointer] = planes.map { .allocate(byteCount: ChunkEncoder.bound($0.shape), alignment: 64) }
+        let stored: [UnsafeMutableRawBufferPointer] = planes.map {
+            .allocate(byteCount: ChunkEncoder.bound($0.shape), alignment: 64)
+        }
         let output = UnsafeMutableRawBufferPointer.allocate(byteCount: planes.map(\.bytes.count).max()!, alignment: 64)
         defer {
             stored.forEach { $0.deallocate() }
@@ -59,15 +62,19 @@ struct Codec: ParsableCommand {
                 let bytes = UnsafeRawBufferPointer(rebasing: stored[index][..<counts[index]])
                 let target = UnsafeMutableRawBufferPointer(rebasing: output[..<plane.bytes.count])
                 do {
-                    try StoredChunk(bytes, blobID: 1).decode(layers: 0..<plane.shape.layers, into: target, scratch: scratch)
+                    try StoredChunk(bytes, blobID: 1).decode(
+                        layers: 0..<plane.shape.layers, into: target, scratch: scratch)
                 } catch { fatalError("the codec damaged a chunk: \(error)") }
             }
         }
         let name = "\(state.type.name)_\(choice)_\(plane)"
         let detail = ["bytes": "\(total)", "type": state.type.name, "encoding": "\(choice)", "planes": plane]
-        let goal: Double? = choice != .auto || plane != "all" ? nil : state.type == .f16 ? 1.16 : state.type == .bf16 ? 1.47 : nil
+        let goal: Double? =
+            choice != .auto || plane != "all" ? nil : state.type == .f16 ? 1.16 : state.type == .bf16 ? 1.47 : nil
         return [
-            Measurement("codec_ratio_\(name)", Double(total) / Double(counts.reduce(0, +)), unit: "ratio", goal: goal, detail: detail),
+            Measurement(
+                "codec_ratio_\(name)", Double(total) / Double(counts.reduce(0, +)), unit: "ratio", goal: goal,
+                detail: detail),
             Measurement("codec_encode_\(name)", Double(total) / encode, unit: "GB/s", detail: detail),
             Measurement("codec_decode_\(name)", Double(total) / decode, unit: "GB/s", detail: detail),
         ]
@@ -77,7 +84,9 @@ struct Codec: ParsableCommand {
         print("type    encoding  planes   ratio   encode GB/s   decode GB/s")
         for index in stride(from: 0, to: measurements.count, by: 3) {
             let (ratio, encode, decode) = (measurements[index], measurements[index + 1], measurements[index + 2])
-            func pad(_ text: String, _ width: Int) -> String { text.padding(toLength: width, withPad: " ", startingAt: 0) }
+            func pad(_ text: String, _ width: Int) -> String {
+                text.padding(toLength: width, withPad: " ", startingAt: 0)
+            }
             print(
                 pad(ratio.detail["type"]!, 8) + pad(ratio.detail["encoding"]!, 10) + pad(ratio.detail["planes"]!, 7)
                     + String(format: "%7.3f%14.2f%14.2f", ratio.value, encode.value, decode.value))
@@ -104,7 +113,8 @@ struct ConvertedState {
             let rows = bytes.count / rowBytes
             return Plane(
                 name: index % 2 == 0 ? "k" : "v",
-                shape: ChunkShape(elementType: type, tokens: UInt32(rows), layers: 1, planes: 1, rows: rows, rowBytes: rowBytes),
+                shape: ChunkShape(
+                    elementType: type, tokens: UInt32(rows), layers: 1, planes: 1, rows: rows, rowBytes: rowBytes),
                 bytes: bytes)
         }
     }
@@ -116,7 +126,8 @@ struct ConvertedState {
             Float(bitPattern: SampleState.single(UInt16(half[$0]) | UInt16(half[$0 + 1]) << 8))
         }
         switch type {
-        case .f32: return values.flatMap { value in withUnsafeBytes(of: noisy(value).bitPattern.littleEndian) { Array($0) } }
+        case .f32:
+            return values.flatMap { value in withUnsafeBytes(of: noisy(value).bitPattern.littleEndian) { Array($0) } }
         case .f8e4m3: return values.map { eightBits($0, exponentBits: 4, mantissaBits: 3) }
         case .f8e5m2: return values.map { eightBits($0, exponentBits: 5, mantissaBits: 2) }
         default: return quantised(values)

@@ -28,7 +28,8 @@ struct Demo: ParsableCommand {
     }
 
     func run() throws {
-        let prefill = try JSONDecoder().decode(Recompute.self, from: Data(try FileSystem.read(recompute, limit: 1 << 16)))
+        let prefill = try JSONDecoder().decode(
+            Recompute.self, from: Data(try FileSystem.read(recompute, limit: 1 << 16)))
         let state = try SampleState(directory: data)
         let pieces = state.pieces(chunkTokens: chunkTokens)
         let directory = try FileSystem.makeTemporaryDirectory(prefix: "larder-demo-")
@@ -36,7 +37,11 @@ struct Demo: ParsableCommand {
         let daemon = DaemonProcess(directory: directory, arguments: ["--cap", "256MiB"])
         defer { daemon.stop() }
 
-        print("Larder demo: \(prefill.model), \(state.tokens) tokens, \(state.planes.map { $0.count / 2 }.reduce(0, +)) of its \(prefill.layers) layers, \(pieces.count) chunks")
+        print(
+            "Larder demo: \(prefill.model), \(state.tokens) tokens, "
+                + "\(state.planes.map { $0.count / 2 }.reduce(0, +)) of its \(prefill.layers) layers, "
+                + "\(pieces.count) chunks"
+        )
         let out = try pageOut(state, pieces, daemon)
         print("1. paged out, acknowledged as committed")
         try showStatus(daemon)
@@ -49,13 +54,28 @@ struct Demo: ParsableCommand {
         try printTable(state, pieces, try client.chunks(session: out.session))
         let raw = pieces.reduce(0) { $0 + $1.bytes.count }
         print("")
-        print("page-out      \(formatted(out.milliseconds, 1)) ms, \(formatted(Double(raw) / out.milliseconds / 1e6, 2)) GB/s, to \"committed\" on this disk")
-        print("page-in       \(formatted(milliseconds, 1)) ms, \(formatted(Double(raw) / milliseconds / 1e6, 2)) GB/s, through the socket, every checksum verified")
+        print(
+            "page-out      \(formatted(out.milliseconds, 1)) ms, "
+                + "\(formatted(Double(raw) / out.milliseconds / 1e6, 2)) GB/s, to \"committed\" on this disk"
+        )
+        print(
+            "page-in       \(formatted(milliseconds, 1)) ms, \(formatted(Double(raw) / milliseconds / 1e6, 2)) "
+                + "GB/s, through the socket, every checksum verified"
+        )
         print("resume point  \(resume) of \(state.tokens) tokens")
-        print("recompute     \(formatted(prefill.prefill_ms, 0)) ms for the same \(prefill.tokens) tokens, all \(prefill.layers) layers (measured once, on 2 quiet cores; see bench/data/README.md)")
+        print(
+            "recompute     \(formatted(prefill.prefill_ms, 0)) ms for the same \(prefill.tokens) tokens, all "
+                + "\(prefill.layers) layers (measured once, on 2 quiet cores; see bench/data/README.md)"
+        )
         let whole = milliseconds * Double(prefill.state_bytes) / Double(raw)
-        print("              at this page-in speed the whole state's \(formatted(Double(prefill.state_bytes) / 1e6, 1)) MB take \(formatted(whole, 1)) ms: 1/\(Int((prefill.prefill_ms / whole).rounded())) of the prefill")
-        guard resume == UInt64(state.tokens) else { throw ValidationError("the resume point is \(resume), not \(state.tokens)") }
+        print(
+            "              at this page-in speed the whole state's "
+                + "\(formatted(Double(prefill.state_bytes) / 1e6, 1)) MB take \(formatted(whole, 1)) ms: "
+                + "1/\(Int((prefill.prefill_ms / whole).rounded())) of the prefill"
+        )
+        guard resume == UInt64(state.tokens) else {
+            throw ValidationError("the resume point is \(resume), not \(state.tokens)")
+        }
     }
 
     private func pageOut(

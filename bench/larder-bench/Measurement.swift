@@ -12,7 +12,10 @@ struct Measurement: Encodable {
     let better: Better
     let detail: [String: String]
 
-    init(_ name: String, _ value: Double, unit: String, goal: Double? = nil, better: Better = .higher, detail: [String: String] = [:]) {
+    init(
+        _ name: String, _ value: Double, unit: String, goal: Double? = nil, better: Better = .higher,
+        detail: [String: String] = [:]
+    ) {
         self.name = name
         self.value = value
         self.unit = unit

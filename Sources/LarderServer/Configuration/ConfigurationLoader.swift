@@ -27,7 +27,9 @@ public struct LoadedConfiguration: Sendable {
     ) throws(LarderError) {
         let file = try Self.read(path)
         for key in file.values.keys where !Setting.all.contains(where: { $0.key == key }) {
-            throw LarderError(.invalidArgument, "\(file.path): there is no setting '\(key.clipped)'; larderd --check-config lists them")
+            throw LarderError(
+                .invalidArgument,
+                "\(file.path): there is no setting '\(key.clipped)'; larderd --check-config lists them")
         }
         var configuration = Configuration()
         var origins: [String: String] = [:]

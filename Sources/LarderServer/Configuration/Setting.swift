@@ -17,40 +17,64 @@ public struct Setting: Sendable {
 
     /// Every setting.
     public static let all: [Setting] = [
-        Setting(key: "socket", summary: "path of the data socket", text: { $0.socket }) { configuration, text throws(LarderError) in
+        Setting(key: "socket", summary: "path of the data socket", text: { $0.socket }) {
+            configuration, text throws(LarderError) in
             configuration.socket = try path(text)
         },
-        Setting(key: "socket_mode", summary: "mode of the data socket, octal", text: { "0" + String($0.socketMode, radix: 8) }) { configuration, text throws(LarderError) in
-            guard let mode = UInt32(text, radix: 8), mode <= 0o777 else { throw wrong(text, "an octal mode such as 0660") }
+        Setting(
+            key: "socket_mode", summary: "mode of the data socket, octal",
+            text: { "0" + String($0.socketMode, radix: 8) }
+        ) { configuration, text throws(LarderError) in
+            guard let mode = UInt32(text, radix: 8), mode <= 0o777 else {
+                throw wrong(text, "an octal mode such as 0660")
+            }
             configuration.socketMode = mode
         },
-        Setting(key: "socket_group", summary: "group of the data socket; empty for the daemon's own", text: { $0.socketGroup }) { configuration, text throws(LarderError) in
+        Setting(
+            key: "socket_group", summary: "group of the data socket; empty for the daemon's own",
+            text: { $0.socketGroup }
+        ) { configuration, text throws(LarderError) in
             configuration.socketGroup = text
         },
-        Setting(key: "data_dir", summary: "directory of the store", text: { $0.dataDirectory }) { configuration, text throws(LarderError) in
+        Setting(key: "data_dir", summary: "directory of the store", text: { $0.dataDirectory }) {
+            configuration, text throws(LarderError) in
             configuration.dataDirectory = try path(text)
         },
-        Setting(key: "cap", summary: "most bytes that the store may ever take", text: { "\($0.capBytes)" }) { configuration, text throws(LarderError) in
+        Setting(key: "cap", summary: "most bytes that the store may ever take", text: { "\($0.capBytes)" }) {
+            configuration, text throws(LarderError) in
             configuration.capBytes = try bytes(text)
         },
-        Setting(key: "shards", summary: "LMDB environments; fixed at the store's creation", text: { "\($0.shards)" }) { configuration, text throws(LarderError) in
+        Setting(key: "shards", summary: "LMDB environments; fixed at the store's creation", text: { "\($0.shards)" }) {
+            configuration, text throws(LarderError) in
             configuration.shards = try integer(text, 1...Limits.shards)
         },
-        Setting(key: "max_connections", summary: "connections served at once", text: { "\($0.maxConnections)" }) { configuration, text throws(LarderError) in
+        Setting(key: "max_connections", summary: "connections served at once", text: { "\($0.maxConnections)" }) {
+            configuration, text throws(LarderError) in
             configuration.maxConnections = try integer(text, 1...4_096)
         },
-        Setting(key: "queue", summary: "bytes of chunks that may wait to be written", text: { "\($0.queueBytes)" }) { configuration, text throws(LarderError) in
+        Setting(key: "queue", summary: "bytes of chunks that may wait to be written", text: { "\($0.queueBytes)" }) {
+            configuration, text throws(LarderError) in
             configuration.queueBytes = try bytes(text)
         },
-        Setting(key: "inline_memory", summary: "bytes of frames that may be in memory at once", text: { "\($0.inlineBytes)" }) { configuration, text throws(LarderError) in
+        Setting(
+            key: "inline_memory", summary: "bytes of frames that may be in memory at once",
+            text: { "\($0.inlineBytes)" }
+        ) { configuration, text throws(LarderError) in
             configuration.inlineBytes = try bytes(text)
-            guard configuration.inlineBytes >= Limits.frameBytes else { throw wrong(text, "at least \(Limits.frameBytes), one frame") }
+            guard configuration.inlineBytes >= Limits.frameBytes else {
+                throw wrong(text, "at least \(Limits.frameBytes), one frame")
+            }
         },
-        Setting(key: "drain_seconds", summary: "seconds that a shutdown may take", text: { "\($0.drainSeconds)" }) { configuration, text throws(LarderError) in
+        Setting(key: "drain_seconds", summary: "seconds that a shutdown may take", text: { "\($0.drainSeconds)" }) {
+            configuration, text throws(LarderError) in
             configuration.drainSeconds = try integer(text, 1...3_600)
         },
-        Setting(key: "log_level", summary: "trace, debug, info, notice, warning, error or critical", text: { $0.logLevel }) { configuration, text throws(LarderError) in
-            guard Logger.Level(rawValue: text) != nil else { throw wrong(text, "trace, debug, info, notice, warning, error or critical") }
+        Setting(
+            key: "log_level", summary: "trace, debug, info, notice, warning, error or critical", text: { $0.logLevel }
+        ) { configuration, text throws(LarderError) in
+            guard Logger.Level(rawValue: text) != nil else {
+                throw wrong(text, "trace, debug, info, notice, warning, error or critical")
+            }
             configuration.logLevel = text
         },
     ]

@@ -81,12 +81,16 @@ final class Connection: @unchecked Sendable {
     }
 
     /// Reads a frame's body and has it answered. Returns why the connection must end, if it must.
-    private func read(_ header: FrameHeader, into body: FrameBuffer, _ handler: RequestHandler) throws(SystemError) -> String? {
+    private func read(_ header: FrameHeader, into body: FrameBuffer, _ handler: RequestHandler) throws(SystemError)
+        -> String?
+    {
         services.counters.count { $0.requests += 1 }
         guard Int(header.bodyBytes) <= Limits.frameBytes else {
             let error = LarderError(
                 .frameTooLong,
-                "a frame of \(header.bodyBytes) bytes is over the limit of \(Limits.frameBytes); send smaller batches, or chunks of fewer tokens")
+                "a frame of \(header.bodyBytes) bytes is over the limit of \(Limits.frameBytes); send smaller "
+                    + "batches, or chunks of fewer tokens"
+            )
             try handler.refuse(header.requestID, error)
             return error.message
         }
@@ -97,7 +101,13 @@ final class Connection: @unchecked Sendable {
         }
         guard let room = body.append(Int(header.bodyBytes), waitSeconds: Limits.queueWaitSeconds) else {
             try discard(Int(header.bodyBytes))
-            try handler.refuse(header.requestID, LarderError(.busy, "no memory for a frame of \(header.bodyBytes) bytes within \(Limits.queueWaitSeconds) s; send it later, or less at once"))
+            try handler.refuse(
+                header.requestID,
+                LarderError(
+                    .busy,
+                    "no memory for a frame of \(header.bodyBytes) bytes within \(Limits.queueWaitSeconds) s; send "
+                        + "it later, or less at once"
+                ))
             return nil
         }
         let count = try outbox.withSocket { socket throws(SystemError) in try socket.receive(into: room) }

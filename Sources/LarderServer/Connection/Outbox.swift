@@ -23,7 +23,9 @@ final class Outbox: Sendable {
     ) throws(Failure) -> Result { try body(socket) }
 
     /// Sends a frame and its payload now. For the connection's own thread. Throws if the peer is gone or does not read.
-    func send(_ frame: [UInt8], payload: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0)) throws(SystemError) {
+    func send(_ frame: [UInt8], payload: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0))
+        throws(SystemError)
+    {
         try sending.withLock { _ throws(SystemError) in
             try frame.withUnsafeBufferPointer { buffer throws(SystemError) in
                 try socket.send(UnsafeRawBufferPointer(buffer))

@@ -24,7 +24,8 @@ final class ServerCounters: Sendable {
     var list: [(name: String, value: UInt64)] {
         let now = values.withLock { $0 }
         return [
-            ("connections", now.connections), ("connections_total", now.connectionsTotal), ("requests_total", now.requests),
+            ("connections", now.connections), ("connections_total", now.connectionsTotal),
+            ("requests_total", now.requests),
             ("refusals_total", now.refusals), ("page_in_chunks_total", now.chunksIn),
             ("page_in_raw_bytes_total", now.rawBytesIn), ("page_out_chunks_total", now.chunksOut),
             ("page_out_raw_bytes_total", now.rawBytesOut), ("page_out_stored_bytes_total", now.storedBytesOut),

@@ -13,7 +13,9 @@ extension RequestHandler {
             guard item.payload.byteCount <= UInt64(fields.remaining) else {
                 throw LarderError(
                     .malformed,
-                    "the payload of item \(items.count) has \(item.payload.byteCount) bytes, but \(fields.remaining) are left in the frame")
+                    "the payload of item \(items.count) has \(item.payload.byteCount) bytes, but "
+                        + "\(fields.remaining) are left in the frame"
+                )
             }
             items.append(
                 PageOutItem(
@@ -62,7 +64,9 @@ extension RequestHandler {
                         offset: item.name.offset, firstLayer: item.firstLayer, layers: item.layers)
                 ) { bytes throws(LarderError) in
                     guard before + bytes <= room else {
-                        throw LarderError(.tooLarge, "this answer is full; ask for this chunk in a request of its own, or for fewer layers")
+                        throw LarderError(
+                            .tooLarge,
+                            "this answer is full; ask for this chunk in a request of its own, or for fewer layers")
                     }
                     guard let target = payload.append(bytes) else {
                         throw LarderError(.busy, "no memory for an answer of \(bytes) bytes; ask again later")
@@ -70,7 +74,9 @@ extension RequestHandler {
                     return target
                 }
                 results.append(
-                    GetResult(status: ItemStatus(nil), tokens: found.tokens, payload: Payload(byteCount: UInt64(found.rawBytes))))
+                    GetResult(
+                        status: ItemStatus(nil), tokens: found.tokens,
+                        payload: Payload(byteCount: UInt64(found.rawBytes))))
             } catch {
                 payload.removeLast(payload.count - before)
                 results.append(GetResult(status: ItemStatus(error.clipped), tokens: 0, payload: Payload(byteCount: 0)))
@@ -116,7 +122,9 @@ extension RequestHandler {
         let found = try reader.verify(session: session, from: ChunkPosition(request.from))
         return VerifyAnswer(
             checked: UInt64(found.checked), rawBytes: UInt64(found.rawBytes),
-            damaged: found.damaged.map { DamagedChunk(name: ChunkName($0.position, session: session), reason: $0.reason) },
+            damaged: found.damaged.map {
+                DamagedChunk(name: ChunkName($0.position, session: session), reason: $0.reason)
+            },
             next: found.next.map { ChunkName($0, session: session) })
     }
 }

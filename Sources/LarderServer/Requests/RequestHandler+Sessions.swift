@@ -1,3 +1,4 @@
+import LarderCodec
 import LarderModel
 import LarderStore
 import LarderSystem
@@ -54,10 +55,11 @@ extension RequestHandler {
     }
 
     func stat(_ request: Stat) throws(LarderError) -> StatAnswer {
-        let counters = store.statistics() + services.counters.list + [
-            ("uptime_seconds", Clock.wallSeconds() - services.startedSeconds),
-            ("inline_memory_free_bytes", UInt64(services.memory.freeBytes)),
-        ]
+        let counters =
+            store.statistics() + services.counters.list + [
+                ("uptime_seconds", Clock.wallSeconds() - services.startedSeconds),
+                ("inline_memory_free_bytes", UInt64(services.memory.freeBytes)),
+            ]
         return StatAnswer(
             facts: [
                 StatAnswer.Fact("version", LarderVersion.number),
@@ -65,6 +67,8 @@ extension RequestHandler {
                 StatAnswer.Fact("store_id", "\(store.id)"),
                 StatAnswer.Fact("data_dir", services.configuration.dataDirectory),
                 StatAnswer.Fact("socket", services.configuration.socket),
+                StatAnswer.Fact("cascade_kernel", CodecImplementation.cascadeKernel),
+                StatAnswer.Fact("checksum", CodecImplementation.checksum),
             ],
             counters: counters.map { Counter($0.name, $0.value) })
     }

@@ -28,7 +28,13 @@ final class RequestHandler {
     /// Answers one frame. Returns why the connection must end, if it must. Throws if the answer cannot be sent.
     func handle(_ header: FrameHeader, _ body: UnsafeRawBufferPointer) throws(SystemError) -> String? {
         guard let type = MessageType(rawValue: header.type) else {
-            try refuse(header.requestID, LarderError(.unknownRequest, "request type \(header.type) is not known to this daemon; the handshake says which version it speaks"))
+            try refuse(
+                header.requestID,
+                LarderError(
+                    .unknownRequest,
+                    "request type \(header.type) is not known to this daemon; the handshake says which version it "
+                        + "speaks"
+                ))
             return nil
         }
         do throws(LarderError) {
@@ -67,7 +73,9 @@ final class RequestHandler {
     }
 
     /// The answer to a request; nil if it comes later, from a writer.
-    private func answer(_ type: MessageType, _ id: UInt64, _ body: UnsafeRawBufferPointer) throws(LarderError) -> AnswerFrame? {
+    private func answer(_ type: MessageType, _ id: UInt64, _ body: UnsafeRawBufferPointer) throws(LarderError)
+        -> AnswerFrame?
+    {
         switch type {
         case .hello: return try answer(id, body, greet)
         case .declareModel: return try answer(id, body, declareModel)
@@ -94,7 +102,9 @@ final class RequestHandler {
         let answer = try handle(try R(body: body))
         let frame = answer.frame(type: R.type.rawValue | FrameHeader.answerBit, requestID: requestID)
         guard frame.count - FrameHeader.byteCount <= Limits.frameBytes else {
-            throw LarderError(.tooLarge, "the answer has \(frame.count) bytes, over the limit of \(Limits.frameBytes) for a frame; ask for less")
+            throw LarderError(
+                .tooLarge,
+                "the answer has \(frame.count) bytes, over the limit of \(Limits.frameBytes) for a frame; ask for less")
         }
         return AnswerFrame(frame: frame)
     }
@@ -106,13 +116,16 @@ final class RequestHandler {
         else {
             throw LarderError(
                 .protocolVersion,
-                "the client speaks versions \(hello.oldestVersion) to \(hello.newestVersion), this daemon \(WireProtocol.oldestVersion) to \(WireProtocol.newestVersion); upgrade the older one")
+                "the client speaks versions \(hello.oldestVersion) to \(hello.newestVersion), this daemon "
+                    + "\(WireProtocol.oldestVersion) to \(WireProtocol.newestVersion); upgrade the older one"
+            )
         }
         try Names.validate(hello.clientName, what: "client name")
         hasGreeted = true
         log.debug("handshake", metadata: ["client": "\(hello.clientName)"])
         return Welcome(
-            version: min(hello.newestVersion, WireProtocol.newestVersion), features: hello.features & WireProtocol.features,
+            version: min(hello.newestVersion, WireProtocol.newestVersion),
+            features: hello.features & WireProtocol.features,
             frameBytes: UInt32(Limits.frameBytes), batchItems: UInt32(Limits.batchItems),
             requestsInFlight: UInt32(Limits.requestsInFlight), storeID: store.id,
             serverName: "larderd \(LarderVersion.number)")

@@ -92,7 +92,8 @@ final class Catalog: Sendable {
             }
             if let known { return known }
             guard next <= Limits.models else {
-                throw LarderError(.full, "the store holds \(Limits.models) models, its limit; start a new store for others")
+                throw LarderError(
+                    .full, "the store holds \(Limits.models) models, its limit; start a new store for others")
             }
             let model = Self.model(next, declaration)
             var fields = ByteWriter()
@@ -133,7 +134,9 @@ final class Catalog: Sendable {
         func mismatch(_ field: String) -> LarderError {
             LarderError(
                 .modelMismatch,
-                "session '\(name.clipped)' holds state of another model: it differs in \(field). Use another session, or drop this one")
+                "session '\(name.clipped)' holds state of another model: it differs in \(field). Use another "
+                    + "session, or drop this one"
+            )
         }
         if let id = record.modelID(rank: UInt16(model.declaration.rank)) {
             if id != model.id, let stored = self.model(id) {
@@ -163,7 +166,8 @@ final class PutRecordMutation: AwaitedMutation<Void>, Mutation, @unchecked Senda
 
     func apply(_ context: inout WriteContext) throws {
         guard context.takeRoom(bytes: fields.bytes.count) else {
-            throw LarderError(.full, "the store has reached its cap; drop sessions that are not wanted, or raise the cap")
+            throw LarderError(
+                .full, "the store has reached its cap; drop sessions that are not wanted, or raise the cap")
         }
         try WordKey(UInt64(id)).withBytes { key in
             try Record.seal(fields, key: key).withUnsafeBytes {

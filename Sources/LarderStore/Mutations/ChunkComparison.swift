@@ -23,7 +23,9 @@ enum ChunkComparison {
         guard stored.shape.rawBytes == raw.count else { return false }
         let bytes = stored.shape.layerBytes
         return (0..<stored.shape.layers).allSatisfy {
-            isLayer($0, of: stored, equalTo: UnsafeRawBufferPointer(rebasing: raw[$0 * bytes..<($0 + 1) * bytes]), scratch: scratch)
+            isLayer(
+                $0, of: stored, equalTo: UnsafeRawBufferPointer(rebasing: raw[$0 * bytes..<($0 + 1) * bytes]),
+                scratch: scratch)
         }
     }
 
@@ -32,7 +34,9 @@ enum ChunkComparison {
     ) -> Bool {
         let layer = UnsafeMutableRawBufferPointer.allocate(byteCount: raw.count, alignment: 64)
         defer { layer.deallocate() }
-        guard (try? stored.decode(layers: index..<index + 1, into: layer, scratch: scratch)) != nil else { return false }
+        guard (try? stored.decode(layers: index..<index + 1, into: layer, scratch: scratch)) != nil else {
+            return false
+        }
         return UnsafeRawBufferPointer(layer).elementsEqual(raw)
     }
 }

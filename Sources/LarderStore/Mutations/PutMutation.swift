@@ -85,7 +85,10 @@ final class PutMutation: Mutation, @unchecked Sendable {
             guard key == chunk.key, record.tokens == chunk.shape.tokens else {
                 throw LarderError(
                     .overlap,
-                    "tokens \(chunk.key.offset)..<\(chunk.end) of component '\(chunk.component.name)' overlap the stored \(key.offset)..<\(key.offset + UInt64(record.tokens)); truncate the session at \(min(key.offset, chunk.key.offset)) first")
+                    "tokens \(chunk.key.offset)..<\(chunk.end) of component '\(chunk.component.name)' overlap the "
+                        + "stored \(key.offset)..<\(key.offset + UInt64(record.tokens)); truncate the session at "
+                        + "\(min(key.offset, chunk.key.offset)) first"
+                )
             }
             try requireSameBytes(chunk, record, context)
             return Int(record.storedBytes)
@@ -114,7 +117,9 @@ final class PutMutation: Mutation, @unchecked Sendable {
     }
 
     /// The stored chunk that covers any of this one's tokens, if there is one.
-    private func neighbour(of chunk: PreparedChunk, _ context: borrowing WriteContext) throws -> (ChunkKey, ChunkRecord)? {
+    private func neighbour(of chunk: PreparedChunk, _ context: borrowing WriteContext) throws -> (
+        ChunkKey, ChunkRecord
+    )? {
         let bound = chunk.key.at(chunk.shape.tokens == 0 ? chunk.key.offset : chunk.end - 1)
         let found = try bound.words.withBytes { bound in
             try context.transaction.last(context.shard.databases.chunks, notAbove: bound) { key, value in
@@ -122,16 +127,21 @@ final class PutMutation: Mutation, @unchecked Sendable {
             }
         }
         guard let (key, record) = found, key.isBeside(chunk.key) else { return nil }
-        let overlaps = chunk.shape.tokens == 0 ? key == chunk.key : key.offset + UInt64(record.tokens) > chunk.key.offset
+        let overlaps =
+            chunk.shape.tokens == 0 ? key == chunk.key : key.offset + UInt64(record.tokens) > chunk.key.offset
         return overlaps ? (key, record) : nil
     }
 
-    private func requireSameBytes(_ chunk: PreparedChunk, _ record: ChunkRecord, _ context: borrowing WriteContext) throws {
+    private func requireSameBytes(_ chunk: PreparedChunk, _ record: ChunkRecord, _ context: borrowing WriteContext)
+        throws
+    {
         if chunk.identicalBlobID == record.blobID { return }
         // Another put of the same chunk was committed after this one was prepared. Rare, so decoding both is fine here.
         let conflict = LarderError(
             .conflict,
-            "the chunk at \(chunk.key.offset) of component '\(chunk.component.name)' is stored with other bytes; truncate the session at \(chunk.key.offset) to replace it")
+            "the chunk at \(chunk.key.offset) of component '\(chunk.component.name)' is stored with other bytes; "
+                + "truncate the session at \(chunk.key.offset) to replace it"
+        )
         let blobs = context.shard.databases.blobs
         guard chunk.identicalBlobID == nil,
             let stored = try withUnsafeBytes(of: record.blobID, { try context.transaction.get(blobs, $0) })

@@ -36,7 +36,8 @@ final class OpenSessionMutation: AwaitedMutation<(id: UInt64, created: Bool)>, M
             throw LarderError(.unknownSession, "there is no session '\(name.clipped)'; open it with create to make it")
         }
         guard context.takeRoom(bytes: 4_096) else {
-            throw LarderError(.full, "the store has reached its cap; drop sessions that are not wanted, or raise the cap")
+            throw LarderError(
+                .full, "the store has reached its cap; drop sessions that are not wanted, or raise the cap")
         }
         let id = context.takeSessionID()
         var record = SessionRecord(namespaceID: namespaceID, name: name, createdSeconds: Clock.wallSeconds())
@@ -137,6 +138,8 @@ enum SessionNames {
     }
 
     static func delete(_ context: borrowing WriteContext, _ namespaceID: UInt32, _ name: String) throws {
-        _ = try key(namespaceID, name).withUnsafeBytes { try context.transaction.delete(context.shard.databases.names, $0) }
+        _ = try key(namespaceID, name).withUnsafeBytes {
+            try context.transaction.delete(context.shard.databases.names, $0)
+        }
     }
 }

@@ -101,7 +101,9 @@ extension StoreReader {
         let group = context.models.values.first?.declaration.groupSize ?? 0
         let planner = ResumePlanner(tracks: tracks, isComplete: context.models.count == Int(group))
         let offset = planner.resumePoint(atMost: bound)
-        let chunks = tracks.flatMap { $0.needed(at: offset) }.sorted { ($0.offset, $0.rank, $0.component) < ($1.offset, $1.rank, $1.component) }
+        let chunks = tracks.flatMap { $0.needed(at: offset) }.sorted {
+            ($0.offset, $0.rank, $0.component) < ($1.offset, $1.rank, $1.component)
+        }
         return ResumePlan(
             offset: offset, reaches: tracks.map { ($0.rank, $0.component, $0.reach(atMost: .max)) }, chunks: chunks)
     }

@@ -73,7 +73,9 @@ public struct ChunkPosition: Sendable, Hashable {
 
 extension StoreReader {
     /// One page of the sessions that the user may see, in order of id, and the id to go on after; 0 at the end.
-    public func sessions(namespace: String, after: UInt64) throws(LarderError) -> (sessions: [StoredSession], next: UInt64) {
+    public func sessions(namespace: String, after: UInt64) throws(LarderError) -> (
+        sessions: [StoredSession], next: UInt64
+    ) {
         var found: [StoredSession] = []
         var next: UInt64 = 0
         let wanted = namespace.isEmpty ? nil : store.catalog.namespace(named: namespace)
@@ -168,7 +170,8 @@ extension StoreReader {
                 try transaction.scan(shard.databases.chunks, from: bytes) { key, value in
                     let chunk = try ChunkKey(key)
                     guard chunk.session == session else { return false }
-                    let place = ChunkPosition(rank: chunk.rank, component: UInt16(chunk.component), offset: chunk.offset)
+                    let place = ChunkPosition(
+                        rank: chunk.rank, component: UInt16(chunk.component), offset: chunk.offset)
                     guard result.rawBytes < Limits.bytesPerCommit, keys.count < Limits.pageEntries else {
                         result.next = place
                         return false
@@ -194,7 +197,9 @@ extension StoreReader {
             let (_, component) = try context.component(rank: key.rank, UInt16(key.component))
             guard let stored = try blob(record.blobID, transaction, shard) else { return ("its blob is gone", 0) }
             let chunk = try StoredChunk(stored, blobID: record.blobID)
-            guard chunk.shape == ChunkShape(component, tokens: record.tokens) else { return ("\(ChunkDamage.shape)", 0) }
+            guard chunk.shape == ChunkShape(component, tokens: record.tokens) else {
+                return ("\(ChunkDamage.shape)", 0)
+            }
             let layer = UnsafeMutableRawBufferPointer.allocate(byteCount: chunk.shape.layerBytes, alignment: 64)
             defer { layer.deallocate() }
             for index in 0..<chunk.shape.layers {

@@ -17,7 +17,9 @@ public struct PageInItem: Sendable {
     public var layers: UInt32
 
     /// An item from its fields.
-    public init(session: UInt64, rank: UInt16, component: UInt16, offset: UInt64, firstLayer: UInt32 = 0, layers: UInt32 = 0) {
+    public init(
+        session: UInt64, rank: UInt16, component: UInt16, offset: UInt64, firstLayer: UInt32 = 0, layers: UInt32 = 0
+    ) {
         self.session = session
         self.rank = rank
         self.component = component
@@ -42,13 +44,16 @@ extension StoreReader {
         guard item.offset < Limits.offsetTokens else {
             throw LarderError(.miss, "no chunk of component '\(component.name)' can start at \(item.offset)")
         }
-        let key = ChunkKey(session: item.session, rank: item.rank, component: UInt8(item.component), offset: item.offset)
+        let key = ChunkKey(
+            session: item.session, rank: item.rank, component: UInt8(item.component), offset: item.offset)
         return try read(shard: context.shard) { transaction, shard in
             guard let record = try record(key, transaction, shard) else {
                 throw LarderError(.miss, "no chunk of component '\(component.name)' starts at \(item.offset)")
             }
             do {
-                guard let bytes = try blob(record.blobID, transaction, shard) else { throw ChunkDamage.length(expected: Int(record.storedBytes), found: 0) }
+                guard let bytes = try blob(record.blobID, transaction, shard) else {
+                    throw ChunkDamage.length(expected: Int(record.storedBytes), found: 0)
+                }
                 let stored = try StoredChunk(bytes, blobID: record.blobID)
                 guard stored.shape == ChunkShape(component, tokens: record.tokens) else { throw ChunkDamage.shape }
                 let count = layers.count * stored.shape.layerBytes
@@ -58,7 +63,9 @@ extension StoreReader {
                 store.reportDamage(key, damage.description)
                 throw LarderError(
                     .damaged,
-                    "the chunk at \(item.offset) of component '\(component.name)' is damaged (\(damage)); truncate the session at \(item.offset) and compute it again")
+                    "the chunk at \(item.offset) of component '\(component.name)' is damaged (\(damage)); truncate "
+                        + "the session at \(item.offset) and compute it again"
+                )
             }
         }
     }
@@ -69,7 +76,9 @@ extension StoreReader {
         guard first < Int(component.layers), count >= 1, first + count <= Int(component.layers) else {
             throw LarderError(
                 .invalidArgument,
-                "layers \(first)..<\(first + max(count, 0)) are not within the \(component.layers) of component '\(component.name)'")
+                "layers \(first)..<\(first + max(count, 0)) are not within the \(component.layers) of component "
+                    + "'\(component.name)'"
+            )
         }
         return first..<first + count
     }

@@ -12,7 +12,9 @@ extension StoreReader {
         guard item.bytes.count == shape.rawBytes else {
             throw LarderError(
                 .wrongLength,
-                "the chunk at \(item.offset) of component '\(component.name)' has \(item.bytes.count) bytes; \(item.tokens) tokens of it take \(shape.rawBytes)")
+                "the chunk at \(item.offset) of component '\(component.name)' has \(item.bytes.count) bytes; "
+                    + "\(item.tokens) tokens of it take \(shape.rawBytes)"
+            )
         }
         if let blobID = try identicalBlob(key, shape, item, component, shard: context.shard) {
             return PreparedChunk(
@@ -41,27 +43,35 @@ extension StoreReader {
             key: key, component: component, modelID: model.id, shape: shape, bytes: bytes, encoding: most)
     }
 
-    private func checkedKey(_ item: PageOutItem, _ component: Component, pageTokens: UInt32) throws(LarderError) -> ChunkKey {
+    private func checkedKey(_ item: PageOutItem, _ component: Component, pageTokens: UInt32) throws(LarderError)
+        -> ChunkKey
+    {
         let label = "the chunk at \(item.offset) of component '\(component.name)'"
         guard item.offset < Limits.offsetTokens, item.offset + UInt64(item.tokens) < Limits.offsetTokens else {
             throw LarderError(.invalidArgument, "\(label) reaches beyond offset \(Limits.offsetTokens)")
         }
         if component.kind == .recurrent {
             guard item.tokens == 0 else {
-                throw LarderError(.invalidArgument, "\(label) is a recurrent state, valid at one offset; give it 0 tokens, not \(item.tokens)")
+                throw LarderError(
+                    .invalidArgument,
+                    "\(label) is a recurrent state, valid at one offset; give it 0 tokens, not \(item.tokens)")
             }
         } else {
             guard (1...Limits.tokensPerChunk).contains(item.tokens) else {
-                throw LarderError(.invalidArgument, "\(label) has \(item.tokens) tokens; give 1 to \(Limits.tokensPerChunk)")
+                throw LarderError(
+                    .invalidArgument, "\(label) has \(item.tokens) tokens; give 1 to \(Limits.tokensPerChunk)")
             }
             guard item.offset % UInt64(pageTokens) == 0 else {
-                throw LarderError(.unaligned, "\(label) does not start on a page of \(pageTokens) tokens; start it at a multiple")
+                throw LarderError(
+                    .unaligned, "\(label) does not start on a page of \(pageTokens) tokens; start it at a multiple")
             }
         }
         guard component.byteCount(tokens: item.tokens) <= Limits.chunkBytes else {
             throw LarderError(
                 .wrongLength,
-                "\(label) would have \(component.byteCount(tokens: item.tokens)) bytes; put fewer tokens, at most \(Limits.chunkBytes) bytes a chunk")
+                "\(label) would have \(component.byteCount(tokens: item.tokens)) bytes; put fewer tokens, at most "
+                    + "\(Limits.chunkBytes) bytes a chunk"
+            )
         }
         return ChunkKey(session: item.session, rank: item.rank, component: UInt8(item.component), offset: item.offset)
     }
@@ -74,11 +84,19 @@ extension StoreReader {
             guard let record = try record(key, transaction, shard), record.tokens == shape.tokens else { return nil }
             guard let bytes = try blob(record.blobID, transaction, shard),
                 let stored = try? StoredChunk(bytes, blobID: record.blobID)
-            else { throw LarderError(.damaged, "the chunk at \(key.offset) of component '\(component.name)' is damaged; truncate the session at \(key.offset) to replace it") }
+            else {
+                throw LarderError(
+                    .damaged,
+                    "the chunk at \(key.offset) of component '\(component.name)' is damaged; truncate the session "
+                        + "at \(key.offset) to replace it"
+                )
+            }
             guard ChunkComparison.isEqual(stored, to: item.bytes, scratch: scratch) else {
                 throw LarderError(
                     .conflict,
-                    "the chunk at \(key.offset) of component '\(component.name)' is stored with other bytes; truncate the session at \(key.offset) to replace it")
+                    "the chunk at \(key.offset) of component '\(component.name)' is stored with other bytes; "
+                        + "truncate the session at \(key.offset) to replace it"
+                )
             }
             return record.blobID
         }

@@ -42,12 +42,16 @@ public final class StoreReader {
 
         func component(rank: UInt16, _ index: UInt16) throws(LarderError) -> (StoredModel, Component) {
             guard let model = models[rank] else {
-                throw LarderError(.unknownComponent, "rank \(rank) has not opened session '\(record.name.clipped)'; open it with that rank's model")
+                throw LarderError(
+                    .unknownComponent,
+                    "rank \(rank) has not opened session '\(record.name.clipped)'; open it with that rank's model")
             }
             guard Int(index) < model.declaration.components.count else {
                 throw LarderError(
                     .unknownComponent,
-                    "model '\(model.declaration.name.clipped)' has \(model.declaration.components.count) components; there is no component \(index)")
+                    "model '\(model.declaration.name.clipped)' has \(model.declaration.components.count) "
+                        + "components; there is no component \(index)"
+                )
             }
             return (model, model.declaration.components[Int(index)])
         }
@@ -102,7 +106,8 @@ public final class StoreReader {
         }
     }
 
-    func blob(_ id: UInt64, _ transaction: borrowing ReadTransaction, _ shard: Shard) throws -> UnsafeRawBufferPointer? {
+    func blob(_ id: UInt64, _ transaction: borrowing ReadTransaction, _ shard: Shard) throws -> UnsafeRawBufferPointer?
+    {
         try withUnsafeBytes(of: id) { try transaction.get(shard.databases.blobs, $0) }
     }
 }

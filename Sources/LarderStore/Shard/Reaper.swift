@@ -7,7 +7,8 @@ enum Reaper {
     static func step(_ context: borrowing WriteContext) throws -> (graves: Int, blobs: Int) {
         let databases = context.shard.databases
         var graves: [Grave] = []
-        try context.transaction.scan(databases.graveyard, from: UnsafeRawBufferPointer(start: nil, count: 0)) { key, _ in
+        try context.transaction.scan(databases.graveyard, from: UnsafeRawBufferPointer(start: nil, count: 0)) {
+            key, _ in
             if let grave = Grave(key) { graves.append(grave) }
             return graves.count < Limits.blobsPerReap
         }

@@ -12,6 +12,7 @@ final class Shard: Sendable {
     private static let databaseCount = 9
 
     let index: Int
+    let directory: String
     let environment: Environment
     let databases: Databases
     let storeID: StoreID
@@ -55,8 +56,11 @@ final class Shard: Sendable {
     /// Opens or creates the shard in `directory`, after checking what is there.
     ///
     /// - Parameter storeID: the id that the other shards have, or a new one for shard 0 of a new store.
-    init(index: Int, directory: String, configuration: StoreConfiguration, storeID proposed: StoreID) throws(LarderError) {
+    init(index: Int, directory: String, configuration: StoreConfiguration, storeID proposed: StoreID)
+        throws(LarderError)
+    {
         self.index = index
+        self.directory = directory
         let path = "\(directory)/data.mdb"
         do throws(any Error) {
             try FileSystem.makeDirectory(directory)
@@ -66,7 +70,9 @@ final class Shard: Sendable {
             if let size = FileSystem.size(path), size > configuration.mapBytes {
                 throw LarderError(
                     .storeUnusable,
-                    "\(path) has \(size) bytes, more than the \(configuration.mapBytes) that the cap leaves it; raise the cap, or move the store aside")
+                    "\(path) has \(size) bytes, more than the \(configuration.mapBytes) that the cap leaves it; "
+                        + "raise the cap, or move the store aside"
+                )
             }
             environment = try Environment(
                 path: directory, mapBytes: configuration.mapBytes, databases: Self.databaseCount,
@@ -91,7 +97,9 @@ final class Shard: Sendable {
         guard names == Databases.names.sorted() else {
             throw LarderError(
                 .storeUnusable,
-                "\(path) is an LMDB file, but no Larder store: it holds \(names.joined(separator: ", ").clipped); choose another directory")
+                "\(path) is an LMDB file, but no Larder store: it holds \(names.joined(separator: ", ").clipped); "
+                    + "choose another directory"
+            )
         }
     }
 
@@ -107,14 +115,16 @@ final class Shard: Sendable {
 
     /// Checks the format record, or writes it into a new environment.
     private static func identify(
-        _ transaction: borrowing WriteTransaction, _ meta: Database, exists: Bool, path: String, index: Int, shards: Int,
+        _ transaction: borrowing WriteTransaction, _ meta: Database, exists: Bool, path: String, index: Int,
+        shards: Int,
         proposed: StoreID
     ) throws -> StoreID {
         let key = Array("format".utf8)
         return try key.withUnsafeBytes { key in
             guard let value = try transaction.get(meta, key) else {
                 if exists {
-                    throw LarderError(.storeUnusable, "\(path) is an LMDB file, but no Larder store; choose another directory")
+                    throw LarderError(
+                        .storeUnusable, "\(path) is an LMDB file, but no Larder store; choose another directory")
                 }
                 var writer = ByteWriter()
                 writer.write(formatVersion)
@@ -130,16 +140,21 @@ final class Shard: Sendable {
             guard version == formatVersion else {
                 throw LarderError(
                     .storeUnusable,
-                    "\(path) has store format \(version); this program reads \(formatVersion). Use a program that reads it, or move the store aside")
+                    "\(path) has store format \(version); this program reads \(formatVersion). Use a program that "
+                        + "reads it, or move the store aside"
+                )
             }
             let storedIndex = try reader.read(UInt32.self, "shard index")
             let storedShards = try reader.read(UInt32.self, "shard count")
             guard storedIndex == UInt32(index), storedShards == UInt32(shards) else {
                 throw LarderError(
                     .storeUnusable,
-                    "\(path) is shard \(storedIndex) of \(storedShards), where shard \(index) of \(shards) was expected; set shards to \(storedShards)")
+                    "\(path) is shard \(storedIndex) of \(storedShards), where shard \(index) of \(shards) was "
+                        + "expected; set shards to \(storedShards)"
+                )
             }
-            return StoreID(high: try reader.read(UInt64.self, "store id"), low: try reader.read(UInt64.self, "store id"))
+            return StoreID(
+                high: try reader.read(UInt64.self, "store id"), low: try reader.read(UInt64.self, "store id"))
         }
     }
 

@@ -54,7 +54,11 @@ final class ShardWriter: Sendable {
             return .some(nil)
         }
         guard let refusal else {
-            throw LarderError(.busy, "the writer's queue of \(queueBytes) bytes stayed full for \(Limits.queueWaitSeconds) s; put less at once, or later")
+            throw LarderError(
+                .busy,
+                "the writer's queue of \(queueBytes) bytes stayed full for \(Limits.queueWaitSeconds) s; put less "
+                    + "at once, or later"
+            )
         }
         if let refusal { throw refusal }
         queue.signal { _ in }
@@ -88,7 +92,9 @@ final class ShardWriter: Sendable {
             if batch.isEmpty && reap { reapStep() }
             if batch.isEmpty && isStopping { break }
         }
-        do { try shard.environment.synchronise() } catch { log.error("the last sync failed", metadata: ["error": "\(error)"]) }
+        do { try shard.environment.synchronise() } catch {
+            log.error("the last sync failed", metadata: ["error": "\(error)"])
+        }
         queue.signal { $0.hasStopped = true }
     }
 
@@ -99,7 +105,8 @@ final class ShardWriter: Sendable {
             }
             var count = 0
             var bytes = 0
-            while count < queue.waiting.count, count < Limits.putsPerCommit, count == 0 || bytes < Limits.bytesPerCommit {
+            while count < queue.waiting.count, count < Limits.putsPerCommit, count == 0 || bytes < Limits.bytesPerCommit
+            {
                 bytes += queue.waiting[count].byteCount
                 count += 1
             }
@@ -122,7 +129,14 @@ final class ShardWriter: Sendable {
         // The map ran full or LMDB failed: the transaction is gone. Freed pages become usable two commits later.
         for _ in 0..<2 { commitNothing() }
         for mutation in batch {
-            let outcome = attempt([mutation]) ?? [LarderError(.full, "the store has no run of free pages for this chunk; drop sessions that are not wanted, or raise the cap")]
+            let outcome =
+                attempt([mutation]) ?? [
+                    LarderError(
+                        .full,
+                        "the store has no run of free pages for this chunk; drop sessions that are not wanted, or "
+                            + "raise the cap"
+                    )
+                ]
             finish([mutation], outcome)
         }
     }
@@ -146,7 +160,7 @@ final class ShardWriter: Sendable {
             return nil
         } catch {
             log.error("a commit failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"])
-            let failure = LarderError(.storage, "the store could not be written: \(error); look at the disk, then try again")
+            let failure = writeFailure(error, bytes: batch.reduce(0) { $0 + $1.byteCount })
             return batch.map { _ in failure }
         }
         totals.withLock {
@@ -154,6 +168,18 @@ final class ShardWriter: Sendable {
             $0.syncs += batch.contains(where: \.isDurable) ? 1 : 0
         }
         return refusals
+    }
+
+    /// What a failed commit means to the peer. LMDB reports a write that the disk had only part of the room for as EIO.
+    private func writeFailure(_ error: any Error, bytes: Int) -> LarderError {
+        let code = (error as? LMDBError)?.code
+        let hasRoom = FileSystem.availableBytes(shard.directory).map { $0 > bytes + (1 << 20) } ?? true
+        if code == SystemError.noSpace || code == SystemError.quotaExceeded
+            || (code == SystemError.inputOutput && !hasRoom)
+        {
+            return LarderError(.full, "the disk under the store is full; free some of it, then put again")
+        }
+        return LarderError(.storage, "the store could not be written: \(error); look at the disk, then try again")
     }
 
     private func finish(_ batch: [any Mutation], _ refusals: [LarderError?]) {

@@ -1,0 +1,281 @@
+"""Larder's data-socket protocol, version 1, written from Docs/PROTOCOL.md and not from the Swift code.
+
+Each encoder takes the field values of a vector (see protocol.json) and returns the bytes of the message's fields.
+"""
+
+import struct
+
+MESSAGE_TYPES = {
+    "hello": 0x0001,
+    "declare_model": 0x0002,
+    "open_session": 0x0003,
+    "put": 0x0004,
+    "get": 0x0005,
+    "resume": 0x0006,
+    "truncate": 0x0007,
+    "drop": 0x0008,
+    "list_models": 0x0009,
+    "list_sessions": 0x000A,
+    "list_chunks": 0x000B,
+    "stat": 0x000C,
+    "sync": 0x000D,
+    "verify": 0x000E,
+}
+ANSWER_BIT = 0x8000
+REFUSAL_TYPE = 0xFFFF
+MAGIC = b"LRDR"
+NO_ITEM = 0xFFFF_FFFF
+
+COMPONENT_KINDS = {"attention": 1, "sliding": 2, "recurrent": 3}
+ELEMENT_TYPES = {"bf16": 1, "f16": 2, "f32": 3, "f8e4m3": 4, "f8e5m2": 5, "i8": 6, "bytes": 7}
+ENCODINGS = {"raw": 1, "lz4": 2, "cascade": 3}
+ENCODING_CHOICES = {"auto": 0, "raw": 1, "lz4": 2, "cascade": 3}
+ACKNOWLEDGEMENTS = {"accepted": 0, "committed": 1, "durable": 2}
+ERROR_CODES = {
+    "malformed": 1,
+    "frameTooLong": 2,
+    "unknownRequest": 3,
+    "handshake": 4,
+    "protocolVersion": 5,
+    "invalidArgument": 6,
+    "invalidModel": 7,
+    "unknownModel": 8,
+    "modelMismatch": 9,
+    "forbidden": 10,
+    "unknownSession": 11,
+    "unknownComponent": 12,
+    "wrongLength": 13,
+    "overlap": 14,
+    "unaligned": 15,
+    "conflict": 16,
+    "miss": 17,
+    "damaged": 18,
+    "full": 19,
+    "busy": 20,
+    "tooLarge": 21,
+    "shuttingDown": 22,
+    "storage": 23,
+    "internal": 24,
+    "tooManyConnections": 25,
+    "storeUnusable": 26,
+}
+LIMITS = {
+    "name_bytes": 255,
+    "components": 64,
+    "layers": 4096,
+    "planes": 16,
+    "row_bytes": 64 << 20,
+    "group_size": 1024,
+    "tokens_per_chunk": 1 << 20,
+    "offset_tokens": 1 << 40,
+    "chunk_bytes": 256 << 20,
+    "frame_bytes": 64 << 20,
+    "batch_items": 4096,
+    "page_entries": 1000,
+    "resume_chunks": 16384,
+    "requests_in_flight": 64,
+    "message_bytes": 1024,
+}
+
+
+def u8(value):
+    return struct.pack("<B", value)
+
+
+def u16(value):
+    return struct.pack("<H", value)
+
+
+def u32(value):
+    return struct.pack("<I", value)
+
+
+def u64(value):
+    return struct.pack("<Q", value)
+
+
+def flag(value):
+    return u8(1 if value else 0)
+
+
+def string(text):
+    raw = text.encode("utf-8")
+    return u16(len(raw)) + raw
+
+
+def items(values, encode):
+    return u32(len(values)) + b"".join(encode(value) for value in values)
+
+
+def frame(type_number, request_id, body, flags=0):
+    return struct.pack("<IHHQ", len(body), type_number, flags, request_id) + body
+
+
+# Structures that several messages share.
+
+
+def chunk_name(f):
+    return u64(f["session"]) + u16(f["rank"]) + u16(f["component"]) + u64(f["offset"])
+
+
+def payload(f):
+    return u8(f["payload_place"]) + u64(f["payload_bytes"])
+
+
+def status(error):
+    return u16(0) if error is None else u16(ERROR_CODES[error["code"]]) + string(error["message"])
+
+
+def component(f):
+    return (
+        string(f["name"])
+        + u8(COMPONENT_KINDS[f["kind"]])
+        + u8(ELEMENT_TYPES[f["element_type"]])
+        + u32(f["layers"])
+        + u32(f["planes"])
+        + u32(f["row_bytes"])
+        + u32(f["window"])
+    )
+
+
+def declaration(f):
+    return (
+        string(f["name"])
+        + string(f["revision"])
+        + string(f["weights"])
+        + u32(f["page_tokens"])
+        + u32(f["group_size"])
+        + u32(f["rank"])
+        + u16(len(f["components"]))
+        + b"".join(component(c) for c in f["components"])
+    )
+
+
+def chunk_summary(f):
+    return (
+        chunk_name(f["chunk"])
+        + u32(f["tokens"])
+        + u64(f["raw_bytes"])
+        + u64(f["stored_bytes"])
+        + u8(ENCODINGS[f["encoding"]])
+        + u64(f["created_seconds"])
+    )
+
+
+def session_summary(f):
+    return (
+        u64(f["session"])
+        + string(f["namespace"])
+        + string(f["name"])
+        + u32(f["owner_user_id"])
+        + items(f["models"], lambda m: u16(m["rank"]) + u32(m["model_id"]))
+        + u64(f["chunks"])
+        + u64(f["raw_bytes"])
+        + u64(f["stored_bytes"])
+        + u64(f["created_seconds"])
+        + u64(f["changed_seconds"])
+    )
+
+
+def model_id_and_fingerprint(f):
+    fingerprint = bytes.fromhex(f["fingerprint"])
+    assert len(fingerprint) == 32
+    return u32(f["model_id"]) + fingerprint
+
+
+def welcome(f):
+    high, low = int(f["store_id"][:16], 16), int(f["store_id"][16:], 16)
+    return (
+        u16(f["version"])
+        + u64(f["features"])
+        + u32(f["frame_bytes"])
+        + u32(f["batch_items"])
+        + u32(f["requests_in_flight"])
+        + u64(high)
+        + u64(low)
+        + string(f["server_name"])
+    )
+
+
+def put_item(f):
+    return chunk_name(f["chunk"]) + u32(f["tokens"]) + payload(f)
+
+
+def get_item(f):
+    return chunk_name(f["chunk"]) + u32(f["first_layer"]) + u32(f["layers"])
+
+
+def verify_answer(f):
+    following = f["next"]
+    return (
+        u64(f["checked"])
+        + u64(f["raw_bytes"])
+        + items(f["damaged"], lambda d: chunk_name(d["chunk"]) + string(d["reason"]))
+        + flag(following is not None)
+        + (chunk_name(following) if following is not None else b"")
+    )
+
+
+def refusal(f):
+    return u16(ERROR_CODES[f["code"]]) + u32(NO_ITEM if f["item"] is None else f["item"]) + string(f["message"])
+
+
+REQUESTS = {
+    "hello": lambda f: MAGIC
+    + u16(f["oldest_version"])
+    + u16(f["newest_version"])
+    + u64(f["features"])
+    + string(f["client_name"]),
+    "declare_model": lambda f: declaration(f["declaration"]),
+    "open_session": lambda f: string(f["namespace"]) + string(f["name"]) + u32(f["model_id"]) + flag(f["create"]),
+    "put": lambda f: u8(ACKNOWLEDGEMENTS[f["acknowledgement"]])
+    + u8(ENCODING_CHOICES[f["encoding"]])
+    + items(f["items"], put_item),
+    "get": lambda f: items(f["items"], get_item),
+    "resume": lambda f: u64(f["session"]) + u64(f["at_most"]),
+    "truncate": lambda f: u64(f["session"]) + u64(f["offset"]),
+    "drop": lambda f: u64(f["session"]),
+    "list_models": lambda f: u32(f["after"]),
+    "list_sessions": lambda f: string(f["namespace"]) + u64(f["after"]),
+    "list_chunks": lambda f: chunk_name(f["from"]),
+    "stat": lambda f: b"",
+    "sync": lambda f: b"",
+    "verify": lambda f: chunk_name(f["from"]),
+}
+
+ANSWERS = {
+    "hello": welcome,
+    "declare_model": model_id_and_fingerprint,
+    "open_session": lambda f: u64(f["session"]) + flag(f["created"]),
+    "put": lambda f: items(f["results"], lambda r: status(r["error"]) + u64(r["stored_bytes"])),
+    "get": lambda f: items(f["results"], lambda r: status(r["error"]) + u32(r["tokens"]) + payload(r)),
+    "resume": lambda f: u64(f["offset"])
+    + flag(f["complete"])
+    + items(f["reaches"], lambda r: u16(r["rank"]) + u16(r["component"]) + u64(r["offset"]))
+    + items(f["chunks"], chunk_summary),
+    "truncate": lambda f: u64(f["chunks"]),
+    "drop": lambda f: b"",
+    "list_models": lambda f: items(
+        f["models"], lambda m: model_id_and_fingerprint(m) + declaration(m["declaration"])
+    ),
+    "list_sessions": lambda f: u64(f["next"]) + items(f["sessions"], session_summary),
+    "list_chunks": lambda f: items(f["chunks"], chunk_summary),
+    "stat": lambda f: items(f["facts"], lambda x: string(x["name"]) + string(x["value"]))
+    + items(f["counters"], lambda x: string(x["name"]) + u64(x["value"])),
+    "sync": lambda f: b"",
+    "verify": verify_answer,
+}
+
+
+def fields_of(message, kind, fields):
+    """The bytes of a message's fields."""
+    if kind == "refusal":
+        return refusal(fields)
+    return (REQUESTS if kind == "request" else ANSWERS)[message](fields)
+
+
+def type_of(message, kind):
+    """The number in the header's type."""
+    if kind == "refusal":
+        return REFUSAL_TYPE
+    return MESSAGE_TYPES[message] | (ANSWER_BIT if kind == "answer" else 0)

@@ -1,0 +1,211 @@
+"""Frames that must be refused, and sequences of frames that show what ends a connection."""
+
+from protocol_encoding import (
+    LIMITS,
+    MAGIC,
+    MESSAGE_TYPES,
+    chunk_name,
+    flag,
+    frame,
+    payload,
+    string,
+    type_of,
+    u8,
+    u16,
+    u32,
+    u64,
+)
+
+NAME = chunk_name({"session": 65, "rank": 3, "component": 1, "offset": 1024})
+HELLO = MAGIC + u16(1) + u16(1) + u64(0)
+COMPONENT_NUMBERS = u32(2) + u32(2) + u32(4) + u32(0)
+MODEL_HEAD = string("m") + string("") + string("") + u32(1) + u32(1) + u32(0)
+MODEL = MODEL_HEAD + u16(1) + string("c") + u8(1) + u8(1) + COMPONENT_NUMBERS
+SUMMARY_HEAD = NAME + u32(3) + u64(48) + u64(176)
+SUMMARY = SUMMARY_HEAD + u8(1) + u64(1_700_000_000)
+SESSION_HEAD = u64(65) + string("agents") + string("s") + u32(1000)
+BAD_TEXTS = {
+    "overlong": b"\xc0\xaf",
+    "surrogate": b"\xed\xa0\x80",
+    "lone_continuation": b"a\x80",
+    "cut_off": b"\xf0\x9f\xa6",
+    "beyond_unicode": b"\xf4\x90\x80\x80",
+    "latin_1": b"caf\xe9",
+}
+
+
+def text(raw):
+    return u16(len(raw)) + raw
+
+
+def put(items, count=None, acknowledgement=1, encoding=0):
+    return u8(acknowledgement) + u8(encoding) + u32(len(items) if count is None else count) + b"".join(items)
+
+
+def put_item(payload_bytes, place=0):
+    return NAME + u32(1) + payload({"payload_place": place, "payload_bytes": payload_bytes})
+
+
+def got(payload_bytes, place=0):
+    return u16(0) + u32(1) + payload({"payload_place": place, "payload_bytes": payload_bytes})
+
+
+def bad_requests():
+    """(name, message, body, code)"""
+    yield "empty", "hello", b"", "malformed"
+    yield "magic_reversed", "hello", MAGIC[::-1] + HELLO[4:] + string("c"), "handshake"
+    yield "http", "hello", b"GET / HTTP/1.1\r\n\r\n", "handshake"
+    yield "name_beyond_frame", "hello", HELLO + u16(5) + b"abcd", "malformed"
+    yield "name_length_cut", "hello", HELLO + b"\x00", "malformed"
+    yield "trailing_byte", "hello", HELLO + string("c") + b"\x00", "malformed"
+    for name, raw in BAD_TEXTS.items():
+        yield f"name_{name}", "hello", HELLO + text(raw), "invalidArgument"
+    yield "empty", "declare_model", b"", "malformed"
+    yield "65_components", "declare_model", MODEL_HEAD + u16(LIMITS["components"] + 1), "invalidModel"
+    yield "65535_components", "declare_model", MODEL_HEAD + u16(0xFFFF), "invalidModel"
+    yield "component_missing", "declare_model", MODEL_HEAD + u16(1), "malformed"
+    yield "second_component_missing", "declare_model", MODEL_HEAD + u16(2) + MODEL[len(MODEL_HEAD) + 2 :], "malformed"
+    for kind in (0, 4, 255):
+        body = MODEL_HEAD + u16(1) + string("c") + u8(kind) + u8(1) + COMPONENT_NUMBERS
+        yield f"kind_{kind}", "declare_model", body, "invalidArgument"
+    for element in (0, 8, 255):
+        body = MODEL_HEAD + u16(1) + string("c") + u8(1) + u8(element) + COMPONENT_NUMBERS
+        yield f"element_type_{element}", "declare_model", body, "invalidArgument"
+    yield "trailing_byte", "declare_model", MODEL + b"\x01", "malformed"
+    yield "revision_latin_1", "declare_model", string("m") + text(b"\xe9"), "invalidArgument"
+    names = string("n") + string("s") + u32(1)
+    yield "create_2", "open_session", names + u8(2), "invalidArgument"
+    yield "create_255", "open_session", names + u8(255), "invalidArgument"
+    yield "create_missing", "open_session", names, "malformed"
+    yield "trailing_byte", "open_session", names + flag(True) + b"\x00", "malformed"
+    yield "namespace_of_65535", "open_session", u16(0xFFFF) + b"n" * 20, "malformed"
+    yield "session_name_surrogate", "open_session", string("n") + text(BAD_TEXTS["surrogate"]) + u32(1) + u8(1), "invalidArgument"
+    yield from bad_puts()
+    get_item = NAME + u32(0) + u32(0)
+    yield "empty", "get", b"", "malformed"
+    yield "4097_items", "get", u32(LIMITS["batch_items"] + 1) + get_item * 4, "invalidArgument"
+    yield "item_cut", "get", u32(2) + get_item + get_item[:-1], "malformed"
+    yield "payload_in_a_request", "get", u32(1) + get_item + b"payload", "malformed"
+    for message, length in (
+        ("resume", 16), ("truncate", 16), ("drop", 8), ("list_models", 4), ("list_chunks", 20), ("verify", 20),
+    ):
+        yield "one_byte_short", message, bytes(length - 1), "malformed"
+        yield "trailing_byte", message, bytes(length + 1), "malformed"
+    yield "after_missing", "list_sessions", string("n"), "malformed"
+    yield "namespace_overlong", "list_sessions", text(BAD_TEXTS["overlong"]) + u64(0), "invalidArgument"
+    yield "trailing_byte", "list_sessions", string("") + u64(0) + b"\x00", "malformed"
+    yield "trailing_byte", "stat", b"\x00", "malformed"
+    yield "trailing_byte", "sync", b"\x00", "malformed"
+
+
+def bad_puts():
+    yield "empty", "put", b"", "malformed"
+    yield "acknowledgement_3", "put", put([], acknowledgement=3), "invalidArgument"
+    yield "encoding_4", "put", put([], encoding=4), "invalidArgument"
+    yield "4097_items", "put", put([], count=LIMITS["batch_items"] + 1), "invalidArgument"
+    yield "4294967295_items", "put", put([], count=0xFFFF_FFFF), "invalidArgument"
+    yield "4096_items_missing", "put", put([], count=LIMITS["batch_items"]), "malformed"
+    yield "item_cut", "put", put([put_item(0)[:-1]]), "malformed"
+    yield "payload_place_1", "put", put([put_item(1, place=1)]) + b"x", "invalidArgument"
+    yield "payload_missing", "put", put([put_item(1)]), "malformed"
+    yield "payload_one_byte_short", "put", put([put_item(9)]) + b"x" * 8, "malformed"
+    yield "payload_of_2_to_the_63", "put", put([put_item(1 << 63)]) + b"x", "malformed"
+    yield "payload_of_2_to_the_64", "put", put([put_item(2**64 - 1)]) + b"x", "malformed"
+    yield "second_payload_too_long", "put", put([put_item(5), put_item(6)]) + b"x" * 10, "malformed"
+    yield "payload_sum_wraps", "put", put([put_item(5), put_item(2**64 - 5)]) + b"x" * 5, "malformed"
+    yield "trailing_byte", "put", put([put_item(4)]) + b"x" * 5, "malformed"
+    yield "trailing_byte_without_items", "put", put([]) + b"x", "malformed"
+
+
+def bad_answers():
+    """(name, message, body, code): for requests the code is the daemon's answer; here it is what our client reports."""
+    over_page = u32(LIMITS["page_entries"] + 1)
+    numbers = u16(1) + u64(0) + u32(1) + u32(1) + u32(1) + u64(1) + u64(2)
+    yield "server_name_missing", "hello", numbers, "malformed"
+    yield "trailing_byte", "hello", numbers + string("d") + b"\x00", "malformed"
+    yield "fingerprint_of_31_bytes", "declare_model", u32(1) + bytes(31), "malformed"
+    yield "fingerprint_of_33_bytes", "declare_model", u32(1) + bytes(33), "malformed"
+    yield "created_2", "open_session", u64(65) + u8(2), "invalidArgument"
+    yield "4097_results", "put", u32(LIMITS["batch_items"] + 1), "invalidArgument"
+    yield "error_message_missing", "put", u32(1) + u16(17), "malformed"
+    yield "error_message_latin_1", "put", u32(1) + u16(17) + text(b"\xe9") + u64(0), "invalidArgument"
+    yield "4097_results", "get", u32(LIMITS["batch_items"] + 1), "invalidArgument"
+    yield "payload_place_1", "get", u32(1) + got(1, place=1) + b"x", "invalidArgument"
+    yield "payload_missing", "get", u32(1) + got(1), "malformed"
+    yield "payload_of_2_to_the_64", "get", u32(1) + got(2**64 - 1) + b"x", "malformed"
+    yield "trailing_byte", "get", u32(1) + got(1) + b"xy", "malformed"
+    yield "complete_2", "resume", u64(0) + u8(2) + u32(0) + u32(0), "invalidArgument"
+    yield "65537_reaches", "resume", u64(0) + u8(1) + u32(65_537), "invalidArgument"
+    yield "16385_chunks", "resume", u64(0) + u8(1) + u32(0) + u32(LIMITS["resume_chunks"] + 1), "invalidArgument"
+    yield "chunks_missing", "resume", u64(0) + u8(1) + u32(0), "malformed"
+    yield "one_byte_short", "truncate", bytes(7), "malformed"
+    yield "trailing_byte", "drop", b"\x00", "malformed"
+    yield "trailing_byte", "sync", b"\x00", "malformed"
+    yield "1001_models", "list_models", over_page, "invalidArgument"
+    yield "65_components", "list_models", u32(1) + u32(1) + bytes(32) + MODEL_HEAD + u16(65), "invalidModel"
+    yield "1001_sessions", "list_sessions", u64(0) + over_page, "invalidArgument"
+    yield "1025_models", "list_sessions", u64(0) + u32(1) + SESSION_HEAD + u32(LIMITS["group_size"] + 1), "invalidArgument"
+    yield "1001_chunks", "list_chunks", over_page, "invalidArgument"
+    for encoding in (0, 4):
+        yield f"encoding_{encoding}", "list_chunks", u32(1) + SUMMARY_HEAD + u8(encoding) + u64(0), "invalidArgument"
+    yield "second_chunk_cut", "list_chunks", u32(2) + SUMMARY + SUMMARY[:-1], "malformed"
+    yield "1001_facts", "stat", over_page, "invalidArgument"
+    yield "1001_counters", "stat", u32(0) + over_page, "invalidArgument"
+    yield "1001_damaged", "verify", u64(0) + u64(0) + over_page, "invalidArgument"
+    yield "more_2", "verify", u64(0) + u64(0) + u32(0) + u8(2) + NAME, "invalidArgument"
+    yield "next_missing", "verify", u64(0) + u64(0) + u32(0) + flag(True), "malformed"
+    yield "next_unannounced", "verify", u64(0) + u64(0) + u32(0) + flag(False) + NAME, "malformed"
+
+
+def hostile_vectors():
+    """Frames whose body must be refused, with the documented code."""
+    for kind, group in (("request", bad_requests()), ("answer", bad_answers())):
+        for name, message, body, code in group:
+            yield {
+                "name": f"{message}_{kind}_{name}", "message": message, "kind": kind, "code": code,
+                "frame": frame(type_of(message, kind), 42, body).hex(),
+            }
+    for name, body, code in (
+        ("message_missing", u16(1) + u32(0xFFFF_FFFF), "malformed"),
+        ("message_latin_1", u16(1) + u32(0) + text(b"\xe9"), "invalidArgument"),
+        ("trailing_byte", u16(1) + u32(0) + string("x") + b"\x00", "malformed"),
+    ):
+        yield {
+            "name": f"refusal_{name}", "message": "refusal", "kind": "refusal", "code": code,
+            "frame": frame(0xFFFF, 42, body).hex(),
+        }
+
+
+def connection_vectors():
+    """Frames that a client sends on a new connection; the last is refused, and the connection then ends or goes on."""
+    stat, hello_type = MESSAGE_TYPES["stat"], MESSAGE_TYPES["hello"]
+    hello = frame(hello_type, 1, HELLO + string("vectors"))
+
+    def case(name, code, ends, *frames):
+        return {"name": name, "frames": [f.hex() for f in frames], "code": code, "ends": ends}
+
+    def greeting(oldest, newest, name="vectors"):
+        return frame(hello_type, 42, MAGIC + u16(oldest) + u16(newest) + u64(0) + string(name))
+
+    over_long = u32(LIMITS["frame_bytes"] + 1) + u16(stat) + u16(0) + u64(42)
+    yield case("request_before_handshake", "handshake", True, frame(stat, 42, b""))
+    yield case("unknown_request_before_handshake", "handshake", True, frame(0x7FFF, 42, b""))
+    yield case("wrong_magic", "handshake", True, frame(hello_type, 42, b"XXXX" + HELLO[4:] + string("vectors")))
+    yield case("malformed_handshake", "malformed", True, frame(hello_type, 42, HELLO))
+    yield case("later_versions_only", "protocolVersion", True, greeting(2, 3))
+    yield case("earlier_versions_only", "protocolVersion", True, greeting(0, 0))
+    yield case("versions_reversed", "protocolVersion", True, greeting(1, 0))
+    yield case("client_name_empty", "invalidArgument", True, greeting(1, 1, ""))
+    yield case("client_name_of_256_bytes", "invalidArgument", True, greeting(1, 1, "x" * 256))
+    yield case("client_name_with_control_character", "invalidArgument", True, greeting(1, 1, "a\nb"))
+    yield case("flags_before_handshake", "malformed", True, frame(hello_type, 42, HELLO + string("vectors"), flags=1))
+    yield case("flags", "malformed", True, hello, frame(stat, 42, b"", flags=0x8000))
+    yield case("frame_too_long_before_handshake", "frameTooLong", True, over_long)
+    yield case("frame_too_long", "frameTooLong", True, hello, over_long)
+    yield case("second_handshake", "handshake", False, hello, greeting(1, 1))
+    for type_number in (0x0000, 0x000F, 0x7FFF, 0x8001, 0x800C, 0xFFFF):
+        yield case(f"unknown_request_{type_number:04x}", "unknownRequest", False, hello, frame(type_number, 42, b""))
+    for entry in bad_requests():
+        if entry[1] != "hello":
+            name, message, body, code = entry
+            yield case(f"{message}_{name}", code, False, hello, frame(MESSAGE_TYPES[message], 42, body))

@@ -1,0 +1,160 @@
+import LarderModel
+import LarderWire
+
+// Messages from the field values of a vector, by the names that Docs/PROTOCOL.md gives the fields.
+
+extension ChunkName {
+    init(_ fields: Fields) throws {
+        self.init(
+            session: try fields["session"].number(), rank: try fields["rank"].number(),
+            component: try fields["component"].number(), offset: try fields["offset"].number())
+    }
+}
+
+extension Component {
+    init(_ fields: Fields) throws {
+        self.init(
+            name: try fields["name"].text(), kind: try fields["kind"].named(),
+            elementType: try fields["element_type"].named(), layers: try fields["layers"].number(),
+            planes: try fields["planes"].number(), rowBytes: try fields["row_bytes"].number(),
+            window: try fields["window"].number())
+    }
+}
+
+extension ModelDeclaration {
+    init(_ fields: Fields) throws {
+        self.init(
+            name: try fields["name"].text(), revision: try fields["revision"].text(),
+            weights: try fields["weights"].text(),
+            pageTokens: try fields["page_tokens"].number(), groupSize: try fields["group_size"].number(),
+            rank: try fields["rank"].number(), components: try fields["components"].list(Component.init))
+    }
+}
+
+extension ChunkSummary {
+    init(_ fields: Fields) throws {
+        self.init(
+            name: try ChunkName(fields["chunk"]), tokens: try fields["tokens"].number(),
+            rawBytes: try fields["raw_bytes"].number(), storedBytes: try fields["stored_bytes"].number(),
+            encoding: try fields["encoding"].named(), createdSeconds: try fields["created_seconds"].number())
+    }
+}
+
+extension SessionSummary {
+    init(_ fields: Fields) throws {
+        self.init(
+            session: try fields["session"].number(), namespace: try fields["namespace"].text(),
+            name: try fields["name"].text(), ownerUserID: try fields["owner_user_id"].number(),
+            models: try fields["models"].list {
+                SessionModel(rank: try $0["rank"].number(), modelID: try $0["model_id"].number())
+            },
+            chunks: try fields["chunks"].number(), rawBytes: try fields["raw_bytes"].number(),
+            storedBytes: try fields["stored_bytes"].number(), createdSeconds: try fields["created_seconds"].number(),
+            changedSeconds: try fields["changed_seconds"].number())
+    }
+}
+
+extension ItemStatus {
+    init(_ error: Fields) throws {
+        self.init(error.isNull ? nil : LarderError(try error["code"].named(), try error["message"].text()))
+    }
+}
+
+extension Payload {
+    init(_ fields: Fields) throws {
+        guard try fields["payload_place"].number(UInt8.self) == 0 else {
+            throw Fields.FieldError(what: "payload_place is not 0, the only place in version 1")
+        }
+        self.init(byteCount: try fields["payload_bytes"].number())
+    }
+}
+
+extension PutItem {
+    init(_ fields: Fields) throws {
+        self.init(
+            name: try ChunkName(fields["chunk"]), tokens: try fields["tokens"].number(), payload: try Payload(fields))
+    }
+}
+
+extension GetItem {
+    init(_ fields: Fields) throws {
+        self.init(
+            name: try ChunkName(fields["chunk"]), firstLayer: try fields["first_layer"].number(),
+            layers: try fields["layers"].number())
+    }
+}
+
+extension Put {
+    init(_ fields: Fields) throws {
+        self.init(
+            acknowledgement: try fields["acknowledgement"].named(), encoding: try fields["encoding"].named(),
+            items: try fields["items"].list(PutItem.init))
+    }
+}
+
+extension Welcome {
+    init(_ fields: Fields) throws {
+        let digits = try fields["store_id"].text()
+        guard digits.count == 32, let high = UInt64(digits.prefix(16), radix: 16),
+            let low = UInt64(digits.suffix(16), radix: 16)
+        else { throw Fields.FieldError(what: "store_id '\(digits)' has not 32 hexadecimal digits") }
+        self.init(
+            version: try fields["version"].number(), features: try fields["features"].number(),
+            frameBytes: try fields["frame_bytes"].number(), batchItems: try fields["batch_items"].number(),
+            requestsInFlight: try fields["requests_in_flight"].number(), storeID: StoreID(high: high, low: low),
+            serverName: try fields["server_name"].text())
+    }
+}
+
+extension ResumeAnswer {
+    init(_ fields: Fields) throws {
+        self.init(
+            offset: try fields["offset"].number(),
+            reaches: try fields["reaches"].list {
+                ComponentReach(
+                    rank: try $0["rank"].number(), component: try $0["component"].number(),
+                    offset: try $0["offset"].number())
+            },
+            chunks: try fields["chunks"].list(ChunkSummary.init), complete: try fields["complete"].flag())
+    }
+}
+
+extension ModelList {
+    init(_ fields: Fields) throws {
+        self.init(
+            models: try fields["models"].list {
+                ModelSummary(
+                    modelID: try $0["model_id"].number(), fingerprint: hexadecimal(try $0["fingerprint"].text()),
+                    declaration: try ModelDeclaration($0["declaration"]))
+            })
+    }
+}
+
+extension VerifyAnswer {
+    init(_ fields: Fields) throws {
+        let next = try fields["next"]
+        self.init(
+            checked: try fields["checked"].number(), rawBytes: try fields["raw_bytes"].number(),
+            damaged: try fields["damaged"].list {
+                DamagedChunk(name: try ChunkName($0["chunk"]), reason: try $0["reason"].text())
+            },
+            next: next.isNull ? nil : try ChunkName(next))
+    }
+}
+
+extension StatAnswer {
+    init(_ fields: Fields) throws {
+        self.init(
+            facts: try fields["facts"].list { Fact(try $0["name"].text(), try $0["value"].text()) },
+            counters: try fields["counters"].list { Counter(try $0["name"].text(), try $0["value"].number()) })
+    }
+}
+
+extension Refusal {
+    init(_ fields: Fields) throws {
+        let item = try fields["item"]
+        self.init(
+            LarderError(try fields["code"].named(), try fields["message"].text()),
+            item: item.isNull ? nil : try item.number())
+    }
+}
