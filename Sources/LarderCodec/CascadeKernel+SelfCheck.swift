@@ -21,7 +21,8 @@ extension CascadeKernel {
             return [1, 96, 256].allSatisfy { width in
                 let expected = encoded(raw, sample, width: width, .plain, scratch)
                 let found = encoded(raw, sample, width: width, kernel, scratch)
-                return expected != nil && expected == found && decoded(found!, sample, raw.count, kernel, scratch) == raw
+                return expected != nil && expected == found
+                    && decoded(found!, sample, raw.count, kernel, scratch) == raw
             }
         }
     }
@@ -49,7 +50,8 @@ extension CascadeKernel {
     }
 
     private static func decoded(
-        _ block: [UInt8], _ sample: ElementTypeSample, _ byteCount: Int, _ kernel: CascadeKernel, _ scratch: CodecScratch
+        _ block: [UInt8], _ sample: ElementTypeSample, _ byteCount: Int, _ kernel: CascadeKernel,
+        _ scratch: CodecScratch
     ) -> [UInt8]? {
         var output = [UInt8](repeating: 0, count: byteCount)
         let whole = block.withUnsafeBytes { input in

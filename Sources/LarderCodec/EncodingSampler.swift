@@ -19,9 +19,7 @@ enum EncodingSampler {
         case .cascade: return cascades ? cascadeOnly : rawOnly
         case .auto:
             let share = lz4Share(block, scratch: scratch)
-            // A little less than what the cascade leaves: 0.67 of bf16, 0.86 of f16, 0.84 of f32.
-            let lz4Wins = elementType == .bf16 ? 0.62 : 0.8
-            if cascades { return share < lz4Wins ? lz4First : share < 0.9 ? cascadeFirst : cascadeOnly }
+            if cascades { return share < 0.62 ? lz4First : share < 0.9 ? cascadeFirst : cascadeOnly }
             return share < 0.95 ? lz4Only : rawOnly
         }
     }

@@ -23,7 +23,7 @@ public enum Limits {
 
     /// Tokens in one chunk.
     public static let tokensPerChunk: UInt32 = 1 << 20
-    /// Largest offset of a chunk's end, in tokens.
+    /// A chunk ends below this offset, in tokens.
     public static let offsetTokens: UInt64 = 1 << 40
     /// Raw bytes of one chunk.
     public static let chunkBytes = 256 << 20
@@ -36,6 +36,8 @@ public enum Limits {
 
     /// Bytes of a frame after its header.
     public static let frameBytes = 64 << 20
+    /// Bytes of a frame after its header, before the handshake.
+    public static let handshakeBytes = 4_096
     /// Items in one batch.
     public static let batchItems = 4_096
     /// Entries in one page of a listing.

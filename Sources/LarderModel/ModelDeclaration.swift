@@ -48,7 +48,8 @@ public struct ModelDeclaration: Sendable, Hashable, Codable {
         try require(!components.isEmpty, "it declares no component")
         try require(
             components.count <= Limits.components, "\(components.count) components are over \(Limits.components)")
-        try require(Set(components.map(\.name)).count == components.count, "two components have one name")
+        try require(
+            Set(components.map { Array($0.name.utf8) }).count == components.count, "two components have one name")
         for component in components {
             let label = "component '\(component.name.clipped)'"
             try Names.validate(component.name, what: "component name", code: .invalidModel)

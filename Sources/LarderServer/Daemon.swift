@@ -35,7 +35,7 @@ public final class Daemon: Sendable {
         }
         services = Services(
             store: store, memory: InlineMemory(bytes: configuration.inlineBytes), counters: ServerCounters(),
-            startedSeconds: Clock.wallSeconds(), configuration: configuration)
+            startedNanoseconds: Clock.now(), configuration: configuration)
         log.notice(
             "serving",
             metadata: [

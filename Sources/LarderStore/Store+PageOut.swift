@@ -65,7 +65,7 @@ extension Store {
                 }
             }
             do throws(LarderError) {
-                let sizes = group.chunks.map { PageOutResult.success($0.bytes.count) }
+                let sizes = group.chunks.map { PageOutResult.success($0.storedBytes) }
                 try writers[shard].submit(mutation)
                 if isAccepted { gathering.set(group.indices, sizes) }
             } catch { gathering.set(group.indices, group.chunks.map { _ in .failure(error) }) }

@@ -97,7 +97,17 @@ public final class Store: Sendable {
         guard let model = catalog.model(modelID) else {
             throw LarderError(.unknownModel, "there is no model \(modelID); declare the model first")
         }
-        let space = try catalog.openNamespace(namespace, userID: userID, writers[0])
+        let space: StoredNamespace
+        if create {
+            space = try catalog.openNamespace(namespace, userID: userID, writers[0])
+        } else {
+            guard let known = catalog.namespace(named: namespace) else {
+                throw LarderError(
+                    .unknownSession,
+                    "there is no namespace '\(namespace.clipped)'; open the session with create to make it")
+            }
+            space = known
+        }
         try Self.requireAccess(space, userID)
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325  // FNV-1a: spreads sessions over shards, the same after each restart.
         for byte in namespace.utf8 + [0] + name.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }

@@ -29,6 +29,7 @@ public struct ModelSummary: Message, Hashable {
 
     /// A summary from its fields.
     public init(modelID: UInt32, fingerprint: [UInt8], declaration: ModelDeclaration) {
+        precondition(fingerprint.count == 32, "a fingerprint has 32 bytes")
         self.modelID = modelID
         self.fingerprint = fingerprint
         self.declaration = declaration

@@ -41,7 +41,7 @@ public struct Counter: Message, Hashable {
 
 /// Answers ``Stat``. Later daemons may answer more counters; their order has no meaning.
 public struct StatAnswer: Message {
-    /// Facts in words: `version`, `store_id`, `data_directory`.
+    /// Facts in words: `version`, `store_id`, `data_dir`.
     public var facts: [Fact]
     /// Numbers.
     public var counters: [Counter]

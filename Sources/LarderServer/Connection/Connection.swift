@@ -11,7 +11,7 @@ struct Services: Sendable {
     let store: Store
     let memory: InlineMemory
     let counters: ServerCounters
-    let startedSeconds: UInt64
+    let startedNanoseconds: UInt64
     let configuration: Configuration
 }
 
@@ -85,10 +85,11 @@ final class Connection: @unchecked Sendable {
         -> String?
     {
         services.counters.count { $0.requests += 1 }
-        guard Int(header.bodyBytes) <= Limits.frameBytes else {
+        let limit = handler.hasGreeted ? Limits.frameBytes : Limits.handshakeBytes
+        guard Int(header.bodyBytes) <= limit else {
             let error = LarderError(
                 .frameTooLong,
-                "a frame of \(header.bodyBytes) bytes is over the limit of \(Limits.frameBytes); send smaller "
+                "a frame of \(header.bodyBytes) bytes is over the limit of \(limit); send smaller "
                     + "batches, or chunks of fewer tokens"
             )
             try handler.refuse(header.requestID, error)

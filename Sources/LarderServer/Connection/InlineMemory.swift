@@ -45,7 +45,8 @@ final class FrameBuffer {
     func append(_ bytes: Int, waitSeconds: Int = 0) -> UnsafeMutableRawBufferPointer? {
         let needed = count + bytes
         if needed > storage.count {
-            let capacity = max(needed, min(2 * storage.count, Self.keptBytes), 4_096)
+            // Doubling, so that an answer of many chunks is not copied again for each of them.
+            let capacity = max(needed, min(2 * storage.count, Limits.frameBytes), 4_096)
             let share = max(0, capacity - Self.keptBytes) - taken
             if share > 0 {
                 guard memory.take(share, waitSeconds: waitSeconds) else { return nil }

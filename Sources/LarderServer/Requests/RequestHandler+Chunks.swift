@@ -50,11 +50,10 @@ extension RequestHandler {
     /// Page in: decodes into the connection's payload buffer, from which the answer is sent.
     func get(_ requestID: UInt64, _ body: UnsafeRawBufferPointer) throws(LarderError) -> AnswerFrame {
         let request = try Get(body: body)
-        payload.reset()
         var results: [GetResult] = []
         results.reserveCapacity(request.items.count)
-        // Fields take their part of the frame too: 64 bytes an item, and the messages of those that fail.
-        let room = Limits.frameBytes - request.items.count * (64 + Limits.messageBytes / 4)
+        // Fields take their part of the frame too, and the messages of items that fail.
+        let room = Limits.frameBytes - request.items.count * (64 + Limits.messageBytes)
         for item in request.items {
             let before = payload.count
             do throws(LarderError) {

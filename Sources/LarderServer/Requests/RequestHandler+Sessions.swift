@@ -57,7 +57,7 @@ extension RequestHandler {
     func stat(_ request: Stat) throws(LarderError) -> StatAnswer {
         let counters =
             store.statistics() + services.counters.list + [
-                ("uptime_seconds", Clock.wallSeconds() - services.startedSeconds),
+                ("uptime_seconds", (Clock.now() - services.startedNanoseconds) / 1_000_000_000),
                 ("inline_memory_free_bytes", UInt64(services.memory.freeBytes)),
             ]
         return StatAnswer(

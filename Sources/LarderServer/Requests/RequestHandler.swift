@@ -12,7 +12,8 @@ final class RequestHandler {
     let log: Logger
     let reader: StoreReader
     let payload: FrameBuffer
-    private var hasGreeted = false
+    /// True once the handshake is done.
+    private(set) var hasGreeted = false
 
     init(services: Services, outbox: Outbox, peer: PeerCredentials, log: Logger) {
         self.services = services
@@ -27,6 +28,13 @@ final class RequestHandler {
 
     /// Answers one frame. Returns why the connection must end, if it must. Throws if the answer cannot be sent.
     func handle(_ header: FrameHeader, _ body: UnsafeRawBufferPointer) throws(SystemError) -> String? {
+        defer { payload.reset() }
+        guard hasGreeted || header.type == MessageType.hello.rawValue else {
+            let error = LarderError(
+                .handshake, "the first frame of a connection must be a handshake, not type \(header.type)")
+            try refuse(header.requestID, error)
+            return error.message
+        }
         guard let type = MessageType(rawValue: header.type) else {
             try refuse(
                 header.requestID,
@@ -38,9 +46,6 @@ final class RequestHandler {
             return nil
         }
         do throws(LarderError) {
-            guard hasGreeted || type == .hello else {
-                throw LarderError(.handshake, "the first frame of a connection must be a handshake, not \(type)")
-            }
             if let answer = try answer(type, header.requestID, body) { try send(answer) }
             return nil
         } catch {
@@ -136,6 +141,6 @@ extension LarderError {
     /// The error with its message cut to what an answer may carry.
     var clipped: LarderError {
         guard message.utf8.count > Limits.messageBytes else { return self }
-        return LarderError(code, String(message.unicodeScalars.prefix(Limits.messageBytes / 4)) + "...")
+        return LarderError(code, String(message.unicodeScalars.prefix(Limits.messageBytes / 4 - 1)) + "...")
     }
 }

@@ -29,7 +29,8 @@ final class Catalog: Sendable {
         var models: [UInt32: StoredModel] = [:]
         var modelIDs: [[UInt8]: UInt32] = [:]
         var namespaces: [UInt32: StoredNamespace] = [:]
-        var namespaceIDs: [String: UInt32] = [:]
+        /// Names are compared as bytes, as everywhere: two spellings of one character are two names.
+        var namespaceIDs: [[UInt8]: UInt32] = [:]
     }
 
     private let state: Monitor<State>
@@ -55,7 +56,7 @@ final class Catalog: Sendable {
                 id: UInt32(WordKey.word(key, 0)), name: try reader.readString("namespace"),
                 ownerUserID: try reader.read(UInt32.self, "owner"))
             state.namespaces[namespace.id] = namespace
-            state.namespaceIDs[namespace.name] = namespace.id
+            state.namespaceIDs[Array(namespace.name.utf8)] = namespace.id
             return true
         }
         self.state = Monitor(state)
@@ -72,7 +73,7 @@ final class Catalog: Sendable {
     func namespace(_ id: UInt32) -> StoredNamespace? { state.withLock { $0.namespaces[id] } }
 
     func namespace(named name: String) -> StoredNamespace? {
-        state.withLock { state in state.namespaceIDs[name].flatMap { state.namespaces[$0] } }
+        state.withLock { state in state.namespaceIDs[Array(name.utf8)].flatMap { state.namespaces[$0] } }
     }
 
     /// Models with ids above `after`, in order.
@@ -123,7 +124,7 @@ final class Catalog: Sendable {
             try writer.perform(PutRecordMutation(\.namespaces, id: next, fields))
             state.withLock {
                 $0.namespaces[next] = namespace
-                $0.namespaceIDs[name] = next
+                $0.namespaceIDs[Array(name.utf8)] = next
             }
             return namespace
         }

@@ -14,10 +14,12 @@ final class PreparedChunk: @unchecked Sendable {
     let encoding: Encoding
     /// A stored blob that was found to hold the same raw bytes; the chunk then carries none of its own.
     let identicalBlobID: UInt64?
+    /// Bytes that it takes in the store.
+    let storedBytes: Int
 
     init(
         key: ChunkKey, component: Component, modelID: UInt32, shape: ChunkShape, bytes: UnsafeMutableRawBufferPointer,
-        encoding: Encoding, identicalBlobID: UInt64? = nil
+        encoding: Encoding
     ) {
         self.key = key
         self.component = component
@@ -25,7 +27,20 @@ final class PreparedChunk: @unchecked Sendable {
         self.shape = shape
         self.bytes = bytes
         self.encoding = encoding
-        self.identicalBlobID = identicalBlobID
+        identicalBlobID = nil
+        storedBytes = bytes.count
+    }
+
+    /// A chunk that is stored already, byte for byte.
+    init(key: ChunkKey, component: Component, modelID: UInt32, shape: ChunkShape, stored: ChunkRecord) {
+        self.key = key
+        self.component = component
+        self.modelID = modelID
+        self.shape = shape
+        bytes = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+        encoding = stored.encoding
+        identicalBlobID = stored.blobID
+        storedBytes = Int(stored.storedBytes)
     }
 
     deinit { bytes.deallocate() }

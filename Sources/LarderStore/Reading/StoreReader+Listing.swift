@@ -69,6 +69,17 @@ public struct ChunkPosition: Sendable, Hashable {
         self.component = component
         self.offset = offset
     }
+
+    /// The first key of the index at or after the position; nil if there can be none.
+    func key(in session: UInt64) -> ChunkKey? {
+        if component > UInt16(UInt8.max) {
+            return rank == .max ? nil : ChunkPosition(rank: rank + 1).key(in: session)
+        }
+        if offset > ChunkKey.largestOffset {
+            return ChunkPosition(rank: rank, component: component + 1).key(in: session)
+        }
+        return ChunkKey(session: session, rank: rank, component: UInt8(component), offset: offset)
+    }
 }
 
 extension StoreReader {
@@ -76,6 +87,7 @@ extension StoreReader {
     public func sessions(namespace: String, after: UInt64) throws(LarderError) -> (
         sessions: [StoredSession], next: UInt64
     ) {
+        guard after < .max else { return ([], 0) }
         var found: [StoredSession] = []
         var next: UInt64 = 0
         let wanted = namespace.isEmpty ? nil : store.catalog.namespace(named: namespace)
@@ -130,9 +142,7 @@ extension StoreReader {
         _ context: SessionContext, from position: ChunkPosition,
         _ body: (ChunkKey, ChunkRecord, UInt64) throws -> Bool
     ) throws(LarderError) {
-        guard position.offset < Limits.offsetTokens, position.component < 256 else { return }
-        let start = ChunkKey(
-            session: context.id, rank: position.rank, component: UInt8(position.component), offset: position.offset)
+        guard let start = position.key(in: context.id) else { return }
         try read(shard: context.shard) { transaction, shard in
             try start.words.withBytes { bytes in
                 try transaction.scan(shard.databases.chunks, from: bytes) { key, value in
@@ -162,9 +172,7 @@ extension StoreReader {
         let context = try context(session)
         var result = Verification()
         var keys: [(ChunkPosition, reason: String?, rawBytes: Int)] = []
-        let start = ChunkKey(
-            session: session, rank: position.rank, component: UInt8(clamping: position.component),
-            offset: min(position.offset, ChunkKey.largestOffset))
+        guard let start = position.key(in: session) else { return result }
         try read(shard: context.shard) { transaction, shard in
             try start.words.withBytes { bytes in
                 try transaction.scan(shard.databases.chunks, from: bytes) { key, value in

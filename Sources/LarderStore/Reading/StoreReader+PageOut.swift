@@ -16,10 +16,8 @@ extension StoreReader {
                     + "\(item.tokens) tokens of it take \(shape.rawBytes)"
             )
         }
-        if let blobID = try identicalBlob(key, shape, item, component, shard: context.shard) {
-            return PreparedChunk(
-                key: key, component: component, modelID: model.id, shape: shape,
-                bytes: UnsafeMutableRawBufferPointer(start: nil, count: 0), encoding: .raw, identicalBlobID: blobID)
+        if let stored = try identicalRecord(key, shape, item, component, shard: context.shard) {
+            return PreparedChunk(key: key, component: component, modelID: model.id, shape: shape, stored: stored)
         }
         return try encode(item, key, component, model, shape, encoding)
     }
@@ -76,10 +74,10 @@ extension StoreReader {
         return ChunkKey(session: item.session, rank: item.rank, component: UInt8(item.component), offset: item.offset)
     }
 
-    /// The blob that is stored at this very place with these very bytes, if there is one. Throws `conflict` for others.
-    private func identicalBlob(
+    /// The record of these very bytes at this very place, if they are stored. Throws `conflict` for other bytes.
+    private func identicalRecord(
         _ key: ChunkKey, _ shape: ChunkShape, _ item: PageOutItem, _ component: Component, shard: Int
-    ) throws(LarderError) -> UInt64? {
+    ) throws(LarderError) -> ChunkRecord? {
         try read(shard: shard) { transaction, shard in
             guard let record = try record(key, transaction, shard), record.tokens == shape.tokens else { return nil }
             guard let bytes = try blob(record.blobID, transaction, shard),
@@ -98,7 +96,7 @@ extension StoreReader {
                         + "truncate the session at \(key.offset) to replace it"
                 )
             }
-            return record.blobID
+            return record
         }
     }
 }
