@@ -8,41 +8,6 @@ import Testing
 
 /// Frames that no client should send, against a live daemon: each is answered with its code, and nothing else suffers.
 @Suite struct HostileFrameTests {
-    /// A raw connection.
-    private final class Peer {
-        let socket: UnixSocket
-
-        init(_ daemon: TestDaemon, greet: Bool = true) throws {
-            socket = try UnixSocket.connect(to: daemon.socket)
-            try socket.setTimeouts(receiveSeconds: 60, sendSeconds: 60)
-            if greet {
-                try send(Hello(clientName: "hostile").frame(requestID: 1))
-                _ = try receive()
-            }
-        }
-
-        func send(_ bytes: [UInt8]) throws { try bytes.withUnsafeBytes { try socket.send($0) } }
-
-        /// The next frame; nil at the end of the stream.
-        func receive() throws -> (header: FrameHeader, body: [UInt8])? {
-            let head = UnsafeMutableRawBufferPointer.allocate(byteCount: 16, alignment: 8)
-            defer { head.deallocate() }
-            guard try socket.receive(into: head) == 16 else { return nil }
-            let header = FrameHeader(UnsafeRawBufferPointer(head))
-            let body = UnsafeMutableRawBufferPointer.allocate(byteCount: Int(header.bodyBytes), alignment: 8)
-            defer { body.deallocate() }
-            #expect(try socket.receive(into: body) == body.count)
-            return (header, Array(body))
-        }
-
-        /// The code with which the next frame refuses the request.
-        func receiveRefusal() throws -> ErrorCode? {
-            guard let frame = try receive() else { return nil }
-            #expect(frame.header.type == FrameHeader.errorType)
-            return try frame.body.withUnsafeBytes { try Refusal(body: $0).error.code }
-        }
-    }
-
     private func frame(type: UInt16, _ body: [UInt8], flags: UInt16 = 0, bodyBytes: UInt32? = nil) -> [UInt8] {
         var writer = ByteWriter()
         writer.write(bodyBytes ?? UInt32(body.count))
@@ -102,6 +67,11 @@ import Testing
                 .invalidModel
             ),
             ("unknown session", Resume(session: 12_345).frame(requestID: 7), .unknownSession),
+            (
+                "no namespace, not created",
+                OpenSession(namespace: "none", name: "s", modelID: 1, create: false).frame(requestID: 7),
+                .unknownSession
+            ),
             ("session of no shard", Drop(session: 63).frame(requestID: 7), .unknownSession),
         ]
         let peer = try Peer(daemon)

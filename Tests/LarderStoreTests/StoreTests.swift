@@ -113,6 +113,16 @@ import Testing
         #expect(try StoreReader(fixture.store, userID: 0).sessions(namespace: "mine", after: 0).sessions.count == 1)
     }
 
+    @Test func listsNothingAfterTheLast() throws {
+        let fixture = try StoreFixture()
+        let session = try fixture.session("a")
+        #expect(try fixture.reader.sessions(namespace: "", after: .max).sessions.isEmpty)
+        #expect(try fixture.reader.sessions(namespace: "", after: session).sessions.isEmpty)
+        let last = ChunkPosition(rank: .max, component: .max, offset: .max)
+        #expect(try fixture.reader.chunks(session: session, from: last).isEmpty)
+        #expect(try fixture.reader.verify(session: session, from: last).checked == 0)
+    }
+
     @Test func truncatesWholeChunks() throws {
         let fixture = try StoreFixture()
         let session = try fixture.session("a")
