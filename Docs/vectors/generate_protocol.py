@@ -166,6 +166,38 @@ def sessions():
     yield "sync", "answer", U64, {}
 
 
+def arenas():
+    def at(arena, offset):
+        return {"arena": arena, "arena_offset": offset}
+
+    yield "open_arena", "request", 30, {"arena_bytes": 64 << 20}
+    yield "open_arena", "answer", 30, {"arena": 1}
+    yield "register_arena", "request", 31, {"arena_bytes": U64}
+    yield "register_arena", "answer", 31, {"arena": U32}
+    yield "close_arena", "request", 32, {"arena": 2}
+    yield "close_arena", "answer", 32, {}
+    yield "put_from_arena", "request", 33, {
+        "acknowledgement": "committed", "encoding": "auto",
+        "items": [
+            {"chunk": chunk(65, 3, 0, 0), "tokens": 3, "payload_place": 1, "payload_bytes": 48, **at(7, 4096)},
+            put_entry(chunk(65, 3, 1, 0), 1, 2),
+            {"chunk": TOP_CHUNK, "tokens": U32, "payload_place": 1, "payload_bytes": U64, **at(U32, U64 - 1)},
+        ],
+    }, b"\x01\x02"
+    yield "get_into", "request", 34, {
+        "items": [
+            {"chunk": chunk(65, 3, 0, 0), "first_layer": 2, "layers": 1, "region_bytes": 48, **at(7, 8192)},
+            {"chunk": TOP_CHUNK, "first_layer": U32, "layers": U32 - 1, "region_bytes": U64, **at(U32, U64 - 2)},
+        ]
+    }
+    yield "get_into", "answer", 34, {
+        "results": [
+            {"error": None, "tokens": 3, "payload_place": 1, "payload_bytes": 48, **at(7, 8192)},
+            got(0, 0, error("miss", "")),
+        ]
+    }
+
+
 def chunks():
     whole = layout(2, 2, 3, 4)
     yield "put", "request", 14, {
@@ -206,6 +238,7 @@ def chunks():
         ]
     }, row + state
     yield "get_nothing", "answer", 20, {"results": []}
+    yield from arenas()
     yield "list_chunks", "request", 21, {"from": chunk(65, 3, 1, 1025)}
     yield "list_chunks_top", "request", 21, {"from": TOP_CHUNK}
     yield "list_chunks", "answer", 21, {"chunks": SUMMARIES + [TOP_SUMMARY]}

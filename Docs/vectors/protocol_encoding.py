@@ -20,6 +20,10 @@ MESSAGE_TYPES = {
     "stat": 0x000C,
     "sync": 0x000D,
     "verify": 0x000E,
+    "open_arena": 0x000F,
+    "register_arena": 0x0010,
+    "close_arena": 0x0011,
+    "get_into": 0x0012,
 }
 ANSWER_BIT = 0x8000
 REFUSAL_TYPE = 0xFFFF
@@ -119,7 +123,12 @@ def chunk_name(f):
 
 
 def payload(f):
-    return u8(f["payload_place"]) + u64(f["payload_bytes"])
+    inline = u8(f["payload_place"]) + u64(f["payload_bytes"])
+    return inline if f["payload_place"] == 0 else inline + arena_region(f)
+
+
+def arena_region(f):
+    return u32(f["arena"]) + u64(f["arena_offset"])
 
 
 def status(error):
@@ -205,6 +214,14 @@ def get_item(f):
     return chunk_name(f["chunk"]) + u32(f["first_layer"]) + u32(f["layers"])
 
 
+def get_into_item(f):
+    return get_item(f) + arena_region(f) + u64(f["region_bytes"])
+
+
+def get_results(f):
+    return items(f["results"], lambda r: status(r["error"]) + u32(r["tokens"]) + payload(r))
+
+
 def verify_answer(f):
     following = f["next"]
     return (
@@ -241,6 +258,10 @@ REQUESTS = {
     "stat": lambda f: b"",
     "sync": lambda f: b"",
     "verify": lambda f: chunk_name(f["from"]),
+    "open_arena": lambda f: u64(f["arena_bytes"]),
+    "register_arena": lambda f: u64(f["arena_bytes"]),
+    "close_arena": lambda f: u32(f["arena"]),
+    "get_into": lambda f: items(f["items"], get_into_item),
 }
 
 ANSWERS = {
@@ -248,7 +269,11 @@ ANSWERS = {
     "declare_model": model_id_and_fingerprint,
     "open_session": lambda f: u64(f["session"]) + flag(f["created"]),
     "put": lambda f: items(f["results"], lambda r: status(r["error"]) + u64(r["stored_bytes"])),
-    "get": lambda f: items(f["results"], lambda r: status(r["error"]) + u32(r["tokens"]) + payload(r)),
+    "get": get_results,
+    "get_into": get_results,
+    "open_arena": lambda f: u32(f["arena"]),
+    "register_arena": lambda f: u32(f["arena"]),
+    "close_arena": lambda f: b"",
     "resume": lambda f: u64(f["offset"])
     + flag(f["complete"])
     + items(f["reaches"], lambda r: u16(r["rank"]) + u16(r["component"]) + u64(r["offset"]))

@@ -7,7 +7,6 @@ from protocol_encoding import (
     chunk_name,
     flag,
     frame,
-    payload,
     string,
     type_of,
     u8,
@@ -43,11 +42,12 @@ def put(items, count=None, acknowledgement=1, encoding=0):
 
 
 def put_item(payload_bytes, place=0):
-    return NAME + u32(1) + payload({"payload_place": place, "payload_bytes": payload_bytes})
+    # Without the region that an arena's payload needs.
+    return NAME + u32(1) + u8(place) + u64(payload_bytes)
 
 
 def got(payload_bytes, place=0):
-    return u16(0) + u32(1) + payload({"payload_place": place, "payload_bytes": payload_bytes})
+    return u16(0) + u32(1) + u8(place) + u64(payload_bytes)
 
 
 def bad_requests():
@@ -88,6 +88,7 @@ def bad_requests():
     yield "payload_in_a_request", "get", u32(1) + get_item + b"payload", "malformed"
     for message, length in (
         ("resume", 16), ("truncate", 16), ("drop", 8), ("list_models", 4), ("list_chunks", 20), ("verify", 20),
+        ("open_arena", 8), ("register_arena", 8), ("close_arena", 4),
     ):
         yield "one_byte_short", message, bytes(length - 1), "malformed"
         yield "trailing_byte", message, bytes(length + 1), "malformed"
@@ -106,7 +107,8 @@ def bad_puts():
     yield "4294967295_items", "put", put([], count=0xFFFF_FFFF), "invalidArgument"
     yield "4096_items_missing", "put", put([], count=LIMITS["batch_items"]), "malformed"
     yield "item_cut", "put", put([put_item(0)[:-1]]), "malformed"
-    yield "payload_place_1", "put", put([put_item(1, place=1)]) + b"x", "invalidArgument"
+    yield "payload_place_2", "put", put([put_item(1, place=2)]) + b"x", "invalidArgument"
+    yield "payload_region_missing", "put", put([put_item(1, place=1)]), "malformed"
     yield "payload_missing", "put", put([put_item(1)]), "malformed"
     yield "payload_one_byte_short", "put", put([put_item(9)]) + b"x" * 8, "malformed"
     yield "payload_of_2_to_the_63", "put", put([put_item(1 << 63)]) + b"x", "malformed"
@@ -130,7 +132,7 @@ def bad_answers():
     yield "error_message_missing", "put", u32(1) + u16(17), "malformed"
     yield "error_message_latin_1", "put", u32(1) + u16(17) + text(b"\xe9") + u64(0), "invalidArgument"
     yield "4097_results", "get", u32(LIMITS["batch_items"] + 1), "invalidArgument"
-    yield "payload_place_1", "get", u32(1) + got(1, place=1) + b"x", "invalidArgument"
+    yield "payload_place_2", "get", u32(1) + got(1, place=2) + b"x", "invalidArgument"
     yield "payload_missing", "get", u32(1) + got(1), "malformed"
     yield "payload_of_2_to_the_64", "get", u32(1) + got(2**64 - 1) + b"x", "malformed"
     yield "trailing_byte", "get", u32(1) + got(1) + b"xy", "malformed"
@@ -203,7 +205,7 @@ def connection_vectors():
     yield case("frame_too_long_before_handshake", "frameTooLong", True, over_long)
     yield case("frame_too_long", "frameTooLong", True, hello, over_long)
     yield case("second_handshake", "handshake", False, hello, greeting(1, 1))
-    for type_number in (0x0000, 0x000F, 0x7FFF, 0x8001, 0x800C, 0xFFFF):
+    for type_number in (0x0000, 0x0013, 0x7FFF, 0x8001, 0x800C, 0xFFFF):
         yield case(f"unknown_request_{type_number:04x}", "unknownRequest", False, hello, frame(type_number, 42, b""))
     for entry in bad_requests():
         if entry[1] != "hello":

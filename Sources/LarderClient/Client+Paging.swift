@@ -52,14 +52,17 @@ extension Client {
             let request = Put(acknowledgement: acknowledgement, encoding: encoding, items: items)
             return try transport.send(request, payloads: part.map(\.bytes))
         } results: { answer, part throws(ClientError) in
-            let results = try transport.decode(answer, as: Put.self) { body throws(LarderError) in
-                try PutAnswer(body: body).results
-            }
-            guard results.count == part.count else {
-                throw .violation("\(results.count) results for \(part.count) chunks")
-            }
-            return results.map { $0.status.error.map { .failure($0) } ?? .success($0.storedBytes) }
+            try putResults(answer, count: part.count)
         }
+    }
+
+    /// The results that an answer to a put of `count` chunks holds.
+    func putResults(_ answer: Transport.Answer, count: Int) throws(ClientError) -> [Result<UInt64, LarderError>] {
+        let results = try transport.decode(answer, as: Put.self) { body throws(LarderError) in
+            try PutAnswer(body: body).results
+        }
+        guard results.count == count else { throw .violation("\(results.count) results for \(count) chunks") }
+        return results.map { $0.status.error.map { .failure($0) } ?? .success($0.storedBytes) }
     }
 
     /// Pages in. Returns for each chunk its tokens, or why it was not served: ``ErrorCode/miss`` is no failure.
@@ -103,7 +106,7 @@ extension Client {
     /// Cuts a batch into frames, keeps a window of them in flight, and puts the results back into order.
     ///
     /// A frame that is refused as a whole gives that refusal to each of its items, so that all frames are accounted for.
-    private func pipeline<Item, Value>(
+    func pipeline<Item, Value>(
         _ items: [Item], size: (Item) -> Int, send: (ArraySlice<Item>) throws(ClientError) -> UInt64,
         results: (Transport.Answer, ArraySlice<Item>) throws(ClientError) -> [Result<Value, LarderError>]
     ) throws(ClientError) -> [Result<Value, LarderError>] {

@@ -18,15 +18,33 @@ final class Transport {
         let body: UnsafeRawBufferPointer
     }
 
-    /// Sends a request and waits for its answer.
-    func ask<R: Request>(_ request: R) throws(ClientError) -> R.Answer {
+    /// Sends a request and waits for its answer, and for the descriptors that come with it.
+    func ask<R: Request>(_ request: R, descriptors: ReceivedDescriptors? = nil) throws(ClientError) -> R.Answer {
         let id = try send(request)
-        let answer = try receive()
+        return try answer(to: R.self, id, descriptors: descriptors)
+    }
+
+    /// Sends a request together with the descriptor of shared memory, and waits for its answer.
+    func ask<R: Request>(_ request: R, sharing memory: borrowing SharedMemory) throws(ClientError) -> R.Answer {
+        let id = nextID
+        nextID += 1
+        let frame = request.frame(requestID: id)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: frame.count, alignment: 8)
+        defer { buffer.deallocate() }
+        buffer.copyBytes(from: frame)
+        do { try socket.send(UnsafeRawBufferPointer(buffer), with: memory) } catch { throw .connection(error) }
+        return try answer(to: R.self, id, descriptors: nil)
+    }
+
+    private func answer<R: Request>(
+        to _: R.Type, _ id: UInt64, descriptors: ReceivedDescriptors?
+    ) throws(ClientError) -> R.Answer {
+        let answer = try receive(descriptors: descriptors)
+        let isRefusedAtOnce = answer.header.type == FrameHeader.errorType && answer.header.requestID == 0
         // A connection that is refused at once is answered under request 0.
-        guard
-            answer.header.requestID == id
-                || (answer.header.type == FrameHeader.errorType && answer.header.requestID == 0)
-        else { throw .violation("it answered request \(answer.header.requestID), not \(id)") }
+        guard answer.header.requestID == id || isRefusedAtOnce else {
+            throw .violation("it answered request \(answer.header.requestID), not \(id)")
+        }
         return try decode(answer, as: R.self) { body throws(LarderError) in try R.Answer(body: body) }
     }
 
@@ -53,10 +71,10 @@ final class Transport {
     }
 
     /// Receives the next frame.
-    func receive() throws(ClientError) -> Answer {
+    func receive(descriptors: ReceivedDescriptors? = nil) throws(ClientError) -> Answer {
         var headerBytes = (UInt64(0), UInt64(0))
         let header = try withUnsafeMutableBytes(of: &headerBytes) { bytes throws(ClientError) in
-            try fill(bytes)
+            try fill(bytes, descriptors: descriptors)
             return FrameHeader(UnsafeRawBufferPointer(bytes))
         }
         let count = Int(header.bodyBytes)
@@ -70,9 +88,17 @@ final class Transport {
         return Answer(header: header, body: UnsafeRawBufferPointer(body))
     }
 
-    private func fill(_ bytes: UnsafeMutableRawBufferPointer) throws(ClientError) {
+    private func fill(
+        _ bytes: UnsafeMutableRawBufferPointer, descriptors: ReceivedDescriptors? = nil
+    ) throws(ClientError) {
         let count: Int
-        do { count = try socket.receive(into: bytes) } catch { throw .connection(error) }
+        do throws(SystemError) {
+            if let descriptors {
+                count = try socket.receive(into: bytes, descriptors: descriptors, mayIdle: false).count
+            } else {
+                count = try socket.receive(into: bytes)
+            }
+        } catch { throw .connection(error) }
         if count < bytes.count { throw .closed }
     }
 

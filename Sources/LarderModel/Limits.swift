@@ -51,6 +51,8 @@ public enum Limits {
 
     // The daemon.
 
+    /// Arenas of one connection.
+    public static let arenasPerConnection = 16
     /// Seconds that a peer may take to complete a frame that it began.
     public static let frameSeconds = 30
     /// Seconds that a put waits for room in the writer's queue before it is answered `busy`.

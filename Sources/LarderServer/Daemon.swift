@@ -34,7 +34,8 @@ public final class Daemon: Sendable {
             throw Self.listeningError(error)
         }
         services = Services(
-            store: store, memory: InlineMemory(bytes: configuration.inlineBytes), counters: ServerCounters(),
+            store: store, memory: InlineMemory(bytes: configuration.inlineBytes),
+            arenas: ArenaBudget(bytes: configuration.arenaBytes), counters: ServerCounters(),
             startedNanoseconds: Clock.now(), configuration: configuration)
         log.notice(
             "serving",

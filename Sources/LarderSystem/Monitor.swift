@@ -35,6 +35,12 @@ public final class Monitor<State>: @unchecked Sendable {
         return try body(&state)
     }
 
+    /// Takes the mutex, for code that cannot live in a closure (what it borrows cannot be captured). ``leave()`` follows.
+    public func enter() { pthread_mutex_lock(mutex) }
+
+    /// Gives back what ``enter()`` took.
+    public func leave() { pthread_mutex_unlock(mutex) }
+
     /// Runs `body` with the state and wakes every waiter.
     public func signal<Result>(_ body: (inout State) -> Result) -> Result {
         pthread_mutex_lock(mutex)

@@ -14,6 +14,7 @@ public struct PeerCredentials: Sendable, Hashable {
 /// A stream socket in the Unix domain, unix(7).
 public struct UnixSocket: ~Copyable, Sendable {
     private let descriptor: Descriptor
+    var number: Int32 { descriptor.number }
 
     private init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
 

@@ -34,29 +34,40 @@ public struct ChunkName: Message, Hashable {
     }
 }
 
-/// Where a chunk's bytes are: in this frame, after the message's fields, in item order.
+/// Where a chunk's bytes are: in this frame, after the message's fields, in item order; or in a region of an arena.
 public struct Payload: Message, Hashable {
-    /// Inline, the only place in this version.
-    static let inline: UInt8 = 0
+    private enum Place: UInt8 {
+        case inline = 0
+        case arena = 1
+    }
 
     /// Bytes.
     public var byteCount: UInt64
+    /// The region that holds them; nil for inline.
+    public var region: ArenaRegion?
 
     /// An inline payload.
     public init(byteCount: UInt64) { self.byteCount = byteCount }
 
+    /// A payload in an arena.
+    public init(byteCount: UInt64, region: ArenaRegion) {
+        self.byteCount = byteCount
+        self.region = region
+    }
+
+    /// Bytes that follow the message's fields.
+    public var inlineBytes: UInt64 { region == nil ? byteCount : 0 }
+
     public func write(to writer: inout ByteWriter) {
-        writer.write(Self.inline)
+        writer.write((region == nil ? Place.inline : .arena).rawValue)
         writer.write(byteCount)
+        region?.write(to: &writer)
     }
 
     public init(from reader: inout ByteReader) throws(LarderError) {
-        let place = try reader.read(UInt8.self, "payload place")
-        guard place == Self.inline else {
-            throw LarderError(
-                .invalidArgument, "payload place \(place) is not known in this version; send the bytes inline (0)")
-        }
+        let place = try reader.read(Place.self, "payload place")
         byteCount = try reader.read(UInt64.self, "payload bytes")
+        region = place == .arena ? try ArenaRegion(from: &reader) : nil
     }
 }
 

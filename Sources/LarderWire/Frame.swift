@@ -30,6 +30,14 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
     case sync = 0x000D
     /// Read and check stored chunks.
     case verify = 0x000E
+    /// Have the daemon make an arena.
+    case openArena = 0x000F
+    /// Register an arena of the client's own.
+    case registerArena = 0x0010
+    /// Give an arena back.
+    case closeArena = 0x0011
+    /// Page in to an arena.
+    case getInto = 0x0012
 }
 
 /// The 16 bytes before every message (Docs/PROTOCOL.md, "Frame").

@@ -8,8 +8,10 @@ public enum WireProtocol {
     public static let oldestVersion: UInt16 = 1
     /// Newest version that this program speaks.
     public static let newestVersion: UInt16 = 1
-    /// Feature bits that this program has: none in this version.
-    public static let features: UInt64 = 0
+    /// Shared memory: arenas, and payloads in them.
+    public static let arenas: UInt64 = 1
+    /// Feature bits that this program has.
+    public static let features: UInt64 = arenas
 }
 
 /// Handshake.

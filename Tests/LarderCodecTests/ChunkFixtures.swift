@@ -1,6 +1,7 @@
 import LarderCodec
 import LarderModel
 import LarderTestSupport
+import Testing
 
 /// Encodes and completes a chunk in memory of exactly the bound.
 func encodeChunk(
@@ -28,6 +29,21 @@ func decodeChunk(
     defer { output.deallocate() }
     try chunk.decode(layers: layers, into: output, scratch: scratch)
     return Array(output)
+}
+
+/// Expects equal bytes; names the first that differ, where `#expect` would print them all.
+func expectSame(
+    _ found: [UInt8]?, _ expected: [UInt8]?, _ comment: @autoclosure () -> String = "",
+    sourceLocation: SourceLocation = #_sourceLocation
+) {
+    if found == expected { return }
+    var difference = "one is missing"
+    if let found, let expected {
+        let index = zip(found, expected).enumerated().first { $1.0 != $1.1 }?.offset
+        difference =
+            "\(found.count) and \(expected.count) bytes differ from \(index ?? min(found.count, expected.count)) on"
+    }
+    Issue.record("\(difference) \(comment())", sourceLocation: sourceLocation)
 }
 
 /// A copy in memory of its own, so that the sanitizer sees a byte too far.

@@ -98,7 +98,7 @@ struct GoldenVectorTests {
     func decodes(_ vector: GoldenChunk) throws {
         let raw = try #require(try vector.raw.load())
         guard let bytes = try vector.chunk.load() else { return }
-        #expect(try decodeChunk(bytes, blobID: vector.blobId) == raw)
+        try expectSame(decodeChunk(bytes, blobID: vector.blobId), raw)
         let places = BlockPlace.all(in: bytes)
         #expect(places.map { Encoding(rawValue: $0.encoding)?.name } == vector.encodings)
     }
@@ -112,7 +112,7 @@ struct GoldenVectorTests {
             for kernel in CascadeKernel.all {
                 let decoded = CascadeRun.decode(
                     Array(bytes[place.stored]), vector.shape.elementType, rawBytes: place.raw.count, kernel, scratch)
-                #expect(decoded == Array(raw[place.raw]), "kernel \(kernel.name)")
+                expectSame(decoded, Array(raw[place.raw]), "kernel \(kernel.name)")
             }
         }
     }
@@ -122,12 +122,12 @@ struct GoldenVectorTests {
         let raw = try #require(try vector.raw.load())
         let chunk = encodeChunk(raw, vector.shape, vector.encodingChoice, blobID: vector.blobId)
         if let bytes = try vector.chunk.load() {
-            #expect(chunk == bytes)
+            expectSame(chunk, bytes)
         } else {
             let checksum = chunk.withUnsafeBytes { CRC32C.softwareChecksum($0) }
             #expect(chunk.count == vector.chunk.bytes)
             #expect(checksum == UInt32(try #require(vector.chunk.crc32c), radix: 16))
-            #expect(try decodeChunk(chunk, blobID: vector.blobId) == raw)
+            try expectSame(decodeChunk(chunk, blobID: vector.blobId), raw)
         }
     }
 }

@@ -15,7 +15,7 @@ struct HostileCascadeTests {
         let expected = CascadeRun.decode(block, type, rawBytes: rawBytes, .plain, scratch)
         for kernel in CascadeKernel.all {
             let decoded = CascadeRun.decode(block, type, rawBytes: rawBytes, kernel, scratch)
-            #expect(decoded == expected, "\(comment), kernel \(kernel.name)")
+            expectSame(decoded, expected, "\(comment), kernel \(kernel.name)")
         }
         return expected != nil
     }

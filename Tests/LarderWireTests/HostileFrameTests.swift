@@ -73,7 +73,7 @@ import Testing
 
     /// An error code that this version does not know is read as `internal`, and so written.
     private static func differsOnlyInUnknownCodes(_ again: [UInt8], _ body: [UInt8], _ entry: MessageTable) -> Bool {
-        let carriers = [FrameHeader.errorType, 0x8004, 0x8005]
+        let carriers = [FrameHeader.errorType, 0x8004, 0x8005, 0x8012]
         guard carriers.contains(entry.type), again.count == body.count else { return false }
         let places = body.indices.filter { again[$0] != body[$0] }
         guard let first = places.first, places.allSatisfy({ $0 - first < 2 }) else { return false }

@@ -60,12 +60,27 @@ extension ItemStatus {
     }
 }
 
+extension ArenaRegion {
+    init(_ fields: Fields) throws {
+        self.init(arena: try fields["arena"].number(), offset: try fields["arena_offset"].number())
+    }
+}
+
 extension Payload {
     init(_ fields: Fields) throws {
-        guard try fields["payload_place"].number(UInt8.self) == 0 else {
-            throw Fields.FieldError(what: "payload_place is not 0, the only place in version 1")
+        let byteCount: UInt64 = try fields["payload_bytes"].number()
+        switch try fields["payload_place"].number(UInt8.self) {
+        case 0: self.init(byteCount: byteCount)
+        case 1: self.init(byteCount: byteCount, region: try ArenaRegion(fields))
+        default: throw Fields.FieldError(what: "payload_place is neither 0 nor 1")
         }
-        self.init(byteCount: try fields["payload_bytes"].number())
+    }
+}
+
+extension GetIntoItem {
+    init(_ fields: Fields) throws {
+        self.init(
+            item: try GetItem(fields), region: try ArenaRegion(fields), byteCount: try fields["region_bytes"].number())
     }
 }
 

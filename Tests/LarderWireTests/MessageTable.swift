@@ -59,7 +59,7 @@ struct MessageTable: Sendable {
             let message = try M(from: &reader)
             var found: [[UInt8]] = []
             for payload in payloads(message) {
-                found.append(Array(try reader.readBytes(Int(clamping: payload.byteCount), "payload")))
+                found.append(Array(try reader.readBytes(Int(clamping: payload.inlineBytes), "payload")))
             }
             try reader.finish("the message")
             return Decoded(message: message, payloads: found)
@@ -110,6 +110,10 @@ struct MessageTable: Sendable {
         "stat": request(Stat.self) { _ in Stat() },
         "sync": request(Sync.self) { _ in Sync() },
         "verify": request(Verify.self) { Verify(from: try ChunkName($0["from"])) },
+        "open_arena": request(OpenArena.self) { OpenArena(byteCount: try $0["arena_bytes"].number()) },
+        "register_arena": request(RegisterArena.self) { RegisterArena(byteCount: try $0["arena_bytes"].number()) },
+        "close_arena": request(CloseArena.self) { CloseArena(arena: try $0["arena"].number()) },
+        "get_into": request(GetInto.self) { GetInto(items: try $0["items"].list(GetIntoItem.init)) },
     ]
 
     static let answers: [String: MessageTable] = [
@@ -136,6 +140,17 @@ struct MessageTable: Sendable {
                     )
                 })
         },
+        "get_into": answer(to: GetInto.self) {
+            GetAnswer(
+                results: try $0["results"].list {
+                    GetResult(
+                        status: try ItemStatus($0["error"]), tokens: try $0["tokens"].number(), payload: try Payload($0)
+                    )
+                })
+        },
+        "open_arena": answer(to: OpenArena.self) { ArenaOpened(arena: try $0["arena"].number()) },
+        "register_arena": answer(to: RegisterArena.self) { ArenaOpened(arena: try $0["arena"].number()) },
+        "close_arena": answer(to: CloseArena.self) { _ in Done() },
         "resume": answer(to: Resume.self, ResumeAnswer.init),
         "truncate": answer(to: Truncate.self) { TruncateAnswer(chunks: try $0["chunks"].number()) },
         "drop": answer(to: Drop.self) { _ in Done() },

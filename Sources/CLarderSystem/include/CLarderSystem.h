@@ -1,14 +1,20 @@
 // What Swift cannot import from the C library: macros and variadic calls.
 #pragma once
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -36,3 +42,72 @@ static inline int larder_wait_signal(int status) { return WIFSIGNALED(status) ? 
 
 // prctl(2) is variadic; the kernel keeps 15 bytes.
 static inline void larder_set_thread_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
+
+// Descriptors over a socket (unix(7), SCM_RIGHTS): the CMSG macros cannot be imported.
+
+enum { LARDER_DESCRIPTORS_MAX = 4 };
+
+// Sends the first bytes of a message together with one descriptor. Returns what sendmsg(2) returns.
+static inline ssize_t larder_send_with_descriptor(int socket, const void *bytes, size_t count, int descriptor) {
+  struct iovec part = {.iov_base = (void *)bytes, .iov_len = count};
+  union {
+    char room[CMSG_SPACE(sizeof(int))];
+    struct cmsghdr alignment;
+  } control;
+  memset(&control, 0, sizeof(control));
+  struct msghdr message = {
+      .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control.room)};
+  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
+  return sendmsg(socket, &message, MSG_NOSIGNAL);
+}
+
+// Receives bytes and the descriptors that came with them: at most LARDER_DESCRIPTORS_MAX, the rest is closed by the
+// kernel and *truncated set. The caller owns what is in `descriptors`. Returns what recvmsg(2) returns.
+static inline ssize_t larder_receive_with_descriptors(int socket, void *bytes, size_t count, int *descriptors,
+                                                      int *descriptor_count, int *truncated) {
+  struct iovec part = {.iov_base = bytes, .iov_len = count};
+  union {
+    char room[CMSG_SPACE(sizeof(int) * LARDER_DESCRIPTORS_MAX)];
+    struct cmsghdr alignment;
+  } control;
+  struct msghdr message = {
+      .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control.room)};
+  *descriptor_count = 0;
+  *truncated = 0;
+  ssize_t received = recvmsg(socket, &message, MSG_WAITALL | MSG_CMSG_CLOEXEC);
+  if (received < 0) return received;
+  *truncated = (message.msg_flags & MSG_CTRUNC) != 0;
+  for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header != NULL; header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    int found = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+    for (int index = 0; index < found; index++) {
+      int descriptor;
+      memcpy(&descriptor, CMSG_DATA(header) + index * sizeof(int), sizeof(int));
+      if (*descriptor_count < LARDER_DESCRIPTORS_MAX) {
+        descriptors[(*descriptor_count)++] = descriptor;
+      } else {
+        close(descriptor);
+        *truncated = 1;
+      }
+    }
+  }
+  return received;
+}
+
+// Seals (fcntl(2), F_ADD_SEALS): neither shorter nor longer, and no seal ever taken back.
+static inline int larder_seal_size(int descriptor) {
+  return fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+}
+
+// 1 if the file is sealed against shrinking and growing, 0 if not, -1 if it knows no seals.
+static inline int larder_is_size_sealed(int descriptor) {
+  int seals = fcntl(descriptor, F_GET_SEALS);
+  if (seals < 0) return -1;
+  return (seals & (F_SEAL_SHRINK | F_SEAL_GROW)) == (F_SEAL_SHRINK | F_SEAL_GROW);
+}
+
+static inline int larder_memfd_create(const char *name) { return memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING); }

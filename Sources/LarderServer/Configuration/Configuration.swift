@@ -21,6 +21,8 @@ public struct Configuration: Sendable {
     public var queueBytes = 64 << 20
     /// Bytes of frames that may be in memory at once, beyond a small buffer for each connection.
     public var inlineBytes = 256 << 20
+    /// Bytes of shared memory that all arenas may take together; one user may hold half.
+    public var arenaBytes = 16 << 30
     /// Seconds that a shutdown may take.
     public var drainSeconds = 10
     /// trace, debug, info, notice, warning, error or critical.

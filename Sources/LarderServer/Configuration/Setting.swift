@@ -65,6 +65,12 @@ public struct Setting: Sendable {
                 throw wrong(text, "at least \(Limits.frameBytes), one frame")
             }
         },
+        Setting(
+            key: "arena_memory", summary: "bytes of shared memory of all arenas; one user may hold half",
+            text: { "\($0.arenaBytes)" }
+        ) { configuration, text throws(LarderError) in
+            configuration.arenaBytes = try bytes(text)
+        },
         Setting(key: "drain_seconds", summary: "seconds that a shutdown may take", text: { "\($0.drainSeconds)" }) {
             configuration, text throws(LarderError) in
             configuration.drainSeconds = try integer(text, 1...3_600)

@@ -10,6 +10,7 @@ import Logging
 struct Services: Sendable {
     let store: Store
     let memory: InlineMemory
+    let arenas: ArenaBudget
     let counters: ServerCounters
     let startedNanoseconds: UInt64
     let configuration: Configuration
@@ -66,9 +67,10 @@ final class Connection: @unchecked Sendable {
         defer { headerBytes.deallocate() }
         do throws(SystemError) {
             while true {
-                let count = try outbox.withSocket { socket throws(SystemError) in
-                    try socket.receive(into: headerBytes, mayIdle: true)
+                let (count, isWhole) = try outbox.withSocket { socket throws(SystemError) in
+                    try socket.receive(into: headerBytes, descriptors: handler.descriptors, mayIdle: true)
                 }
+                if !isWhole { return "more descriptors came than any request takes" }
                 if count == 0 { return "the peer closed" }
                 if count < FrameHeader.byteCount { return "the peer closed in the middle of a frame" }
                 let header = FrameHeader(UnsafeRawBufferPointer(headerBytes))

@@ -34,6 +34,15 @@ final class Outbox: Sendable {
         }
     }
 
+    /// Sends a frame with the descriptor of shared memory.
+    func send(_ frame: [UInt8], with memory: borrowing SharedMemory) throws(SystemError) {
+        sending.enter()
+        defer { sending.leave() }
+        try frame.withUnsafeBufferPointer { buffer throws(SystemError) in
+            try socket.send(UnsafeRawBufferPointer(buffer), with: memory)
+        }
+    }
+
     /// Waits until fewer than the limit of requests are in flight, and counts one more. False once closed.
     func beginRequest() -> Bool {
         state.wait { state -> Bool? in

@@ -10,18 +10,10 @@ extension RequestHandler {
         var items: [PageOutItem] = []
         items.reserveCapacity(request.items.count)
         for item in request.items {
-            guard item.payload.byteCount <= UInt64(fields.remaining) else {
-                throw LarderError(
-                    .malformed,
-                    "the payload of item \(items.count) has \(item.payload.byteCount) bytes, but "
-                        + "\(fields.remaining) are left in the frame"
-                )
-            }
             items.append(
                 PageOutItem(
                     session: item.name.session, rank: item.name.rank, component: item.name.component,
-                    offset: item.name.offset, tokens: item.tokens,
-                    bytes: try fields.readBytes(Int(item.payload.byteCount), "payload")))
+                    offset: item.name.offset, tokens: item.tokens, bytes: try bytes(of: item, items.count, &fields)))
         }
         try fields.finish("the put")
         guard outbox.beginRequest() else { throw LarderError(.shuttingDown, "the connection is closing") }
@@ -47,6 +39,23 @@ extension RequestHandler {
         }
     }
 
+    /// The raw bytes of an item: a region of an arena, or the next bytes of the frame.
+    private func bytes(
+        of item: PutItem, _ index: Int, _ fields: inout ByteReader
+    ) throws(LarderError) -> UnsafeRawBufferPointer {
+        if let region = item.payload.region {
+            return UnsafeRawBufferPointer(try arenas.region(region, byteCount: item.payload.byteCount))
+        }
+        guard item.payload.byteCount <= UInt64(fields.remaining) else {
+            throw LarderError(
+                .malformed,
+                "the payload of item \(index) has \(item.payload.byteCount) bytes, but \(fields.remaining) are "
+                    + "left in the frame"
+            )
+        }
+        return try fields.readBytes(Int(item.payload.byteCount), "payload")
+    }
+
     /// Page in: decodes into the connection's payload buffer, from which the answer is sent.
     func get(_ requestID: UInt64, _ body: UnsafeRawBufferPointer) throws(LarderError) -> AnswerFrame {
         let request = try Get(body: body)
@@ -57,11 +66,7 @@ extension RequestHandler {
         for item in request.items {
             let before = payload.count
             do throws(LarderError) {
-                let found = try reader.pageIn(
-                    PageInItem(
-                        session: item.name.session, rank: item.name.rank, component: item.name.component,
-                        offset: item.name.offset, firstLayer: item.firstLayer, layers: item.layers)
-                ) { bytes throws(LarderError) in
+                let found = try reader.pageIn(PageInItem(item)) { bytes throws(LarderError) in
                     guard before + bytes <= room else {
                         throw LarderError(
                             .tooLarge,
@@ -81,6 +86,16 @@ extension RequestHandler {
                 results.append(GetResult(status: ItemStatus(error.clipped), tokens: 0, payload: Payload(byteCount: 0)))
             }
         }
+        count(results)
+        let answer = GetAnswer(results: results)
+        return AnswerFrame(
+            frame: answer.frame(
+                type: Get.type.rawValue | FrameHeader.answerBit, requestID: requestID, payloadBytes: payload.count),
+            payload: payload.bytes)
+    }
+
+    /// Counts what a page-in served and what it did not.
+    func count(_ results: [GetResult]) {
         services.counters.count { values in
             for result in results {
                 if result.status.error == nil {
@@ -91,11 +106,6 @@ extension RequestHandler {
                 }
             }
         }
-        let answer = GetAnswer(results: results)
-        return AnswerFrame(
-            frame: answer.frame(
-                type: Get.type.rawValue | FrameHeader.answerBit, requestID: requestID, payloadBytes: payload.count),
-            payload: payload.bytes)
     }
 
     func resume(_ request: Resume) throws(LarderError) -> ResumeAnswer {

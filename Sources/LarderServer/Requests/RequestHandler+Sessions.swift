@@ -58,6 +58,7 @@ extension RequestHandler {
         let counters =
             store.statistics() + services.counters.list + [
                 ("uptime_seconds", (Clock.now() - services.startedNanoseconds) / 1_000_000_000),
+                ("arenas", UInt64(services.arenas.held.arenas)), ("arena_bytes", UInt64(services.arenas.held.bytes)),
                 ("inline_memory_free_bytes", UInt64(services.memory.freeBytes)),
             ]
         return StatAnswer(

@@ -12,6 +12,9 @@ final class RequestHandler {
     let log: Logger
     let reader: StoreReader
     let payload: FrameBuffer
+    let arenas: ArenaTable
+    /// Descriptors that came with the request at hand.
+    let descriptors = ReceivedDescriptors()
     /// True once the handshake is done.
     private(set) var hasGreeted = false
 
@@ -22,13 +25,17 @@ final class RequestHandler {
         self.log = log
         reader = StoreReader(services.store, userID: peer.userID)
         payload = FrameBuffer(services.memory)
+        arenas = ArenaTable(services.arenas, userID: peer.userID)
     }
 
     var store: Store { services.store }
 
     /// Answers one frame. Returns why the connection must end, if it must. Throws if the answer cannot be sent.
     func handle(_ header: FrameHeader, _ body: UnsafeRawBufferPointer) throws(SystemError) -> String? {
-        defer { payload.reset() }
+        defer {
+            payload.reset()
+            descriptors.closeAll()
+        }
         guard hasGreeted || header.type == MessageType.hello.rawValue else {
             let error = LarderError(
                 .handshake, "the first frame of a connection must be a handshake, not type \(header.type)")
@@ -98,6 +105,12 @@ final class RequestHandler {
         case .stat: return try answer(id, body, stat)
         case .sync: return try answer(id, body, sync)
         case .verify: return try answer(id, body, verify)
+        case .openArena:
+            try openArena(id, body)
+            return nil
+        case .registerArena: return try answer(id, body, registerArena)
+        case .closeArena: return try answer(id, body, closeArena)
+        case .getInto: return try answer(id, body, getInto)
         }
     }
 

@@ -1,0 +1,80 @@
+import LarderModel
+import LarderStore
+import LarderSystem
+import LarderWire
+
+extension RequestHandler {
+    /// Makes an arena; its descriptor travels with the answer, which is sent here.
+    func openArena(_ requestID: UInt64, _ body: UnsafeRawBufferPointer) throws(LarderError) {
+        let request = try OpenArena(body: body)
+        try arenas.open(byteCount: request.byteCount) { number, memory throws(SystemError) in
+            let frame = ArenaOpened(arena: number).frame(
+                type: OpenArena.type.rawValue | FrameHeader.answerBit, requestID: requestID)
+            try outbox.send(frame, with: memory)
+        }
+    }
+
+    func registerArena(_ request: RegisterArena) throws(LarderError) -> ArenaOpened {
+        guard descriptors.count == 1, let descriptor = descriptors.takeFirst() else {
+            throw LarderError(
+                .invalidArgument, "\(descriptors.count) descriptors came with the request; send exactly the memfd")
+        }
+        return ArenaOpened(arena: try arenas.register(descriptor, byteCount: request.byteCount))
+    }
+
+    func closeArena(_ request: CloseArena) throws(LarderError) -> Done {
+        try arenas.close(request.arena)
+        return Done()
+    }
+
+    /// Page in, decoding straight from the store's map into the arena.
+    func getInto(_ request: GetInto) throws(LarderError) -> GetAnswer {
+        try requireDisjoint(request.items)
+        var results: [GetResult] = []
+        results.reserveCapacity(request.items.count)
+        for item in request.items {
+            do throws(LarderError) {
+                let region = try arenas.region(item.region, byteCount: item.byteCount)
+                let found = try reader.pageIn(PageInItem(item.item)) { bytes throws(LarderError) in
+                    guard bytes <= region.count else {
+                        throw LarderError(
+                            .wrongLength,
+                            "the layers take \(bytes) bytes, more than the \(region.count) of their region")
+                    }
+                    return UnsafeMutableRawBufferPointer(rebasing: region[..<bytes])
+                }
+                let payload = Payload(byteCount: UInt64(found.rawBytes), region: item.region)
+                results.append(GetResult(status: ItemStatus(nil), tokens: found.tokens, payload: payload))
+            } catch {
+                results.append(GetResult(status: ItemStatus(error.clipped), tokens: 0, payload: Payload(byteCount: 0)))
+            }
+        }
+        count(results)
+        return GetAnswer(results: results)
+    }
+
+    /// Throws if two regions of a request share a byte: what would be in it depends on the order of work.
+    private func requireDisjoint(_ items: [GetIntoItem]) throws(LarderError) {
+        guard items.count > 1 else { return }
+        let order = items.indices.sorted {
+            (items[$0].region.arena, items[$0].region.offset) < (items[$1].region.arena, items[$1].region.offset)
+        }
+        for (one, next) in zip(order, order.dropFirst()) {
+            let (first, second) = (items[one], items[next])
+            let isBeside = first.region.arena == second.region.arena && first.byteCount > 0 && second.byteCount > 0
+            if isBeside && second.region.offset - first.region.offset < first.byteCount {
+                throw LarderError(
+                    .invalidArgument,
+                    "the regions of items \(min(one, next)) and \(max(one, next)) overlap; give each its own")
+            }
+        }
+    }
+}
+
+extension PageInItem {
+    init(_ item: GetItem) {
+        self.init(
+            session: item.name.session, rank: item.name.rank, component: item.name.component, offset: item.name.offset,
+            firstLayer: item.firstLayer, layers: item.layers)
+    }
+}

@@ -1,0 +1,146 @@
+import LarderModel
+
+/// A place in an arena of this connection; the length stands beside it.
+public struct ArenaRegion: Message, Hashable {
+    /// The arena's number, from ``ArenaOpened``.
+    public var arena: UInt32
+    /// First byte.
+    public var offset: UInt64
+
+    /// A region from its fields.
+    public init(arena: UInt32, offset: UInt64) {
+        self.arena = arena
+        self.offset = offset
+    }
+
+    public func write(to writer: inout ByteWriter) {
+        writer.write(arena)
+        writer.write(offset)
+    }
+
+    public init(from reader: inout ByteReader) throws(LarderError) {
+        arena = try reader.read(UInt32.self, "arena")
+        offset = try reader.read(UInt64.self, "arena offset")
+    }
+}
+
+/// Have the daemon make shared memory; its descriptor comes with the answer (SCM_RIGHTS).
+public struct OpenArena: Request {
+    /// Answers with ``ArenaOpened``.
+    public typealias Answer = ArenaOpened
+    /// openArena.
+    public static let type = MessageType.openArena
+
+    /// Bytes, more than 0.
+    public var byteCount: UInt64
+
+    /// A request.
+    public init(byteCount: UInt64) { self.byteCount = byteCount }
+
+    public func write(to writer: inout ByteWriter) { writer.write(byteCount) }
+
+    public init(from reader: inout ByteReader) throws(LarderError) {
+        byteCount = try reader.read(UInt64.self, "arena bytes")
+    }
+}
+
+/// Register shared memory of the client's own: a memfd, sealed against shrinking and growing, whose descriptor comes with
+/// the first byte of this frame (SCM_RIGHTS).
+public struct RegisterArena: Request {
+    /// Answers with ``ArenaOpened``.
+    public typealias Answer = ArenaOpened
+    /// registerArena.
+    public static let type = MessageType.registerArena
+
+    /// Bytes of the memfd.
+    public var byteCount: UInt64
+
+    /// A request.
+    public init(byteCount: UInt64) { self.byteCount = byteCount }
+
+    public func write(to writer: inout ByteWriter) { writer.write(byteCount) }
+
+    public init(from reader: inout ByteReader) throws(LarderError) {
+        byteCount = try reader.read(UInt64.self, "arena bytes")
+    }
+}
+
+/// Answers ``OpenArena`` and ``RegisterArena``.
+public struct ArenaOpened: Message {
+    /// The arena's number on this connection.
+    public var arena: UInt32
+
+    /// An answer.
+    public init(arena: UInt32) { self.arena = arena }
+
+    public func write(to writer: inout ByteWriter) { writer.write(arena) }
+
+    public init(from reader: inout ByteReader) throws(LarderError) { arena = try reader.read(UInt32.self, "arena") }
+}
+
+/// Give an arena back before the connection ends.
+public struct CloseArena: Request {
+    /// Answers with ``Done``.
+    public typealias Answer = Done
+    /// closeArena.
+    public static let type = MessageType.closeArena
+
+    /// Its number.
+    public var arena: UInt32
+
+    /// A request.
+    public init(arena: UInt32) { self.arena = arena }
+
+    public func write(to writer: inout ByteWriter) { writer.write(arena) }
+
+    public init(from reader: inout ByteReader) throws(LarderError) { arena = try reader.read(UInt32.self, "arena") }
+}
+
+/// One chunk to page into an arena.
+public struct GetIntoItem: Message {
+    /// Which, and which layers.
+    public var item: GetItem
+    /// Where to.
+    public var region: ArenaRegion
+    /// Room there, at least what the layers take. Of one request's regions no two may overlap.
+    public var byteCount: UInt64
+
+    /// An item from its fields.
+    public init(item: GetItem, region: ArenaRegion, byteCount: UInt64) {
+        self.item = item
+        self.region = region
+        self.byteCount = byteCount
+    }
+
+    public func write(to writer: inout ByteWriter) {
+        item.write(to: &writer)
+        region.write(to: &writer)
+        writer.write(byteCount)
+    }
+
+    public init(from reader: inout ByteReader) throws(LarderError) {
+        item = try GetItem(from: &reader)
+        region = try ArenaRegion(from: &reader)
+        byteCount = try reader.read(UInt64.self, "region bytes")
+    }
+}
+
+/// Page in to shared memory: no byte crosses the socket.
+public struct GetInto: Request {
+    /// Answers with ``GetAnswer``, whose payloads name the regions.
+    public typealias Answer = GetAnswer
+    /// getInto.
+    public static let type = MessageType.getInto
+
+    /// The chunks.
+    public var items: [GetIntoItem]
+
+    /// A request.
+    public init(items: [GetIntoItem]) { self.items = items }
+
+    public func write(to writer: inout ByteWriter) { writer.write(list: items) }
+
+    public init(from reader: inout ByteReader) throws(LarderError) {
+        items = try reader.readList(of: GetIntoItem.self, limit: Limits.batchItems, "get into")
+    }
+}
