@@ -25,7 +25,7 @@ lint:
 sanitize: sanitize-address sanitize-thread
 
 sanitize-%: deps
-	LARDER_SLOW=1 $(SWIFT) test --sanitize=$* --scratch-path .build-$* --disable-xctest
+	$(SWIFT) test --sanitize=$* --scratch-path .build-$* --disable-xctest
 
 build: deps
 	$(BUILD)

@@ -74,7 +74,7 @@ let package = Package(
         tests("LarderCodecTests", ["LarderCodec", "LarderTestSupport"]),
         tests("LarderWireTests", ["LarderWire", "LarderTestSupport"]),
         tests("LarderLMDBTests", ["LarderLMDB", "LarderSystem"]),
-        tests("LarderStoreTests", ["LarderStore", "LarderTestSupport", logging]),
+        tests("LarderStoreTests", ["LarderCodec", "LarderStore", "LarderTestSupport", logging]),
         tests("LarderServerTests", ["LarderServer", "LarderClient", "LarderTestSupport"]),
     ]
 )

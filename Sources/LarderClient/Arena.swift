@@ -116,7 +116,7 @@ extension Client {
 
     /// Pages into arenas. Returns for each chunk its tokens, or why it was not served.
     public func get(_ chunks: [ArenaPageIn]) throws(ClientError) -> [Result<UInt32, LarderError>] {
-        try pipeline(chunks, size: \.destination.range.count) { part throws(ClientError) in
+        try pipeline(chunks, size: \.destination.range.count, itemLimit: Self.getItems) { part throws(ClientError) in
             let items = part.map {
                 GetIntoItem(item: $0.item, region: $0.destination.region, byteCount: UInt64($0.destination.range.count))
             }

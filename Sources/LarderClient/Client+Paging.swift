@@ -40,6 +40,9 @@ public struct PageIn {
 extension Client {
     /// Payload bytes that one frame of a batch carries, unless one chunk is larger.
     private static let batchBytes = 8 << 20
+    /// Items of one get: so few that a window of requests fits in the socket's buffer, and sending never waits for the
+    /// daemon, which may be waiting for this side to read.
+    static let getItems = 128
 
     /// Pages out. Returns for each chunk the bytes that it takes in the store, or why it was refused.
     public func put(
@@ -67,7 +70,7 @@ extension Client {
 
     /// Pages in. Returns for each chunk its tokens, or why it was not served: ``ErrorCode/miss`` is no failure.
     public func get(_ chunks: [PageIn]) throws(ClientError) -> [Result<UInt32, LarderError>] {
-        try pipeline(chunks, size: \.destination.count) { part throws(ClientError) in
+        try pipeline(chunks, size: \.destination.count, itemLimit: Self.getItems) { part throws(ClientError) in
             try transport.send(Get(items: part.map(\.item)))
         } results: { answer, part throws(ClientError) in
             try transport.decode(answer, as: Get.self) { body throws(LarderError) in
@@ -107,7 +110,8 @@ extension Client {
     ///
     /// A frame that is refused as a whole gives that refusal to each of its items, so that all frames are accounted for.
     func pipeline<Item, Value>(
-        _ items: [Item], size: (Item) -> Int, send: (ArraySlice<Item>) throws(ClientError) -> UInt64,
+        _ items: [Item], size: (Item) -> Int, itemLimit: Int = Limits.batchItems,
+        send: (ArraySlice<Item>) throws(ClientError) -> UInt64,
         results: (Transport.Answer, ArraySlice<Item>) throws(ClientError) -> [Result<Value, LarderError>]
     ) throws(ClientError) -> [Result<Value, LarderError>] {
         var outcomes = [Result<Value, LarderError>?](repeating: nil, count: items.count)
@@ -120,7 +124,7 @@ extension Client {
                 repeat {
                     bytes += size(items[end])
                     end += 1
-                } while end < items.count && end - start < Int(welcome.batchItems)
+                } while end < items.count && end - start < min(itemLimit, Int(welcome.batchItems))
                     && bytes + size(items[end]) <= Self.batchBytes
                 inFlight[try send(items[start..<end])] = start..<end
                 start = end

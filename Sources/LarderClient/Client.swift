@@ -25,7 +25,7 @@ public final class Client {
             transport = Transport(socket)
         } catch { throw .connection(error) }
         welcome = try transport.ask(Hello(clientName: name))
-        window = max(1, min(Int(welcome.requestsInFlight), 16))
+        window = max(1, min(Int(welcome.requestsInFlight), 8))
     }
 
     // MARK: models and sessions

@@ -53,8 +53,13 @@ public enum Limits {
 
     /// Arenas of one connection.
     public static let arenasPerConnection = 16
-    /// Seconds that a peer may take to complete a frame that it began.
+    /// Seconds that a peer may take to complete a frame that it began, and to say hello; and a second more for each
+    /// ``frameBytesPerSecond`` of the frame.
     public static let frameSeconds = 30
+    /// See ``frameSeconds``.
+    public static let frameBytesPerSecond = 4 << 20
+    /// Batch items of one connection whose puts wait for their answer, unless a single put has more.
+    public static let itemsInFlight = 8_192
     /// Seconds that a put waits for room in the writer's queue before it is answered `busy`.
     public static let queueWaitSeconds = 10
     /// Puts that one write transaction commits together.

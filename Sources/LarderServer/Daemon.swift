@@ -14,6 +14,7 @@ public final class Daemon: Sendable {
 
     private let services: Services
     private let listener: UnixSocket
+    private let socketIdentity: FileSystem.Identity?
     private let state = Monitor(State())
     private let log: Logger
 
@@ -29,6 +30,7 @@ public final class Daemon: Sendable {
             try FileSystem.setAccess(
                 configuration.socket, mode: configuration.socketMode,
                 group: configuration.socketGroup.isEmpty ? nil : configuration.socketGroup)
+            socketIdentity = FileSystem.identity(configuration.socket)
         } catch {
             store.close()
             throw Self.listeningError(error)
@@ -66,10 +68,14 @@ public final class Daemon: Sendable {
         }
     }
 
-    /// Stops accepting, lets requests in flight finish, commits all that was accepted, makes it durable. Returns false if
-    /// that took longer than the configured time.
-    public func stop() -> Bool {
-        let deadline = Clock.deadline(seconds: Double(services.configuration.drainSeconds))
+    /// Stops accepting, lets requests in flight finish, commits all that was accepted, makes it durable. A peer that does
+    /// not read its answers within half of the configured time loses them; what it put is safe all the same.
+    public func stop() {
+        let deadline = Clock.deadline(seconds: Double(services.configuration.drainSeconds) / 2)
+        // The path goes first, and only if it is still this daemon's: a successor may serve there by now.
+        if FileSystem.identity(services.configuration.socket) == socketIdentity {
+            try? FileSystem.remove(services.configuration.socket)
+        }
         let connections = state.signal { state in
             state.isStopping = true
             return Array(state.connections.values)
@@ -78,11 +84,9 @@ public final class Daemon: Sendable {
         for connection in connections { connection.stopReading() }
         let drained =
             state.wait(until: deadline) { $0.connections.isEmpty && $0.hasStoppedListening ? true : nil } ?? false
-        if !drained { for connection in connections { connection.abort() } }
+        if !drained { for connection in state.withLock({ Array($0.connections.values) }) { connection.abort() } }
         services.store.close()
-        try? FileSystem.remove(services.configuration.socket)
         log.notice("stopped", metadata: ["drained": "\(drained)"])
-        return drained
     }
 
     private func acceptConnections() {
@@ -104,7 +108,9 @@ public final class Daemon: Sendable {
 
     private func serve(_ socket: consuming UnixSocket, _ number: UInt64) throws(SystemError) {
         let limit = services.configuration.maxConnections
-        guard state.withLock({ $0.connections.count }) < limit else {
+        let (count, isStopping) = state.withLock { ($0.connections.count, $0.isStopping) }
+        if isStopping { return }
+        guard count < limit else {
             services.counters.count { $0.refusals += 1 }
             try socket.setTimeouts(receiveSeconds: 1, sendSeconds: 1)
             let error = LarderError(
@@ -117,7 +123,12 @@ public final class Daemon: Sendable {
             return
         }
         let connection = try Connection(number: number, socket: socket, services: services, log: log)
-        state.withLock { $0.connections[number] = connection }
+        // Under the lock that stop() takes to tell all connections: none slips in after it.
+        let isLate = state.withLock { state in
+            if !state.isStopping { state.connections[number] = connection }
+            return state.isStopping
+        }
+        if isLate { return }
         services.counters.count {
             $0.connections += 1
             $0.connectionsTotal += 1

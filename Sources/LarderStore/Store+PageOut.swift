@@ -57,7 +57,8 @@ extension Store {
             let isAccepted = acknowledgement == .accepted
             let mutation = PutMutation(group.chunks, isDurable: acknowledgement == .durable) { [log] results in
                 if isAccepted {
-                    for case .failure(let error) in results {
+                    let failures = results.compactMap { if case .failure(let error) = $0 { error } else { nil } }
+                    if let error = failures.first {
                         log.warning("an accepted chunk was not stored", metadata: ["reason": "\(error)"])
                     }
                 } else {

@@ -54,7 +54,9 @@ public final class Store: Sendable {
         var writers: [ShardWriter] = []
         for shard in shards {
             writers.append(
-                try ShardWriter(shard, queueBytes: configuration.queueBytes / configuration.shards, log: log))
+                try ShardWriter(
+                    shard, queueBytes: configuration.queueBytes / configuration.shards, frees: configuration.frees,
+                    log: log))
         }
         self.writers = writers
     }

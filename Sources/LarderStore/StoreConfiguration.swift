@@ -13,6 +13,8 @@ public struct StoreConfiguration: Sendable {
     public var queueBytes: Int
     /// Threads that may read at once.
     public var readers: Int
+    /// False to leave dropped state where it is: for looking at a store.
+    public var frees = true
 
     /// A configuration from its fields.
     public init(directory: String, capBytes: Int, shards: Int = 1, queueBytes: Int = 64 << 20, readers: Int = 256) {
@@ -59,6 +61,9 @@ extension StoreConfiguration {
         guard shards > 0 else {
             throw LarderError(.storeUnusable, "there is no store in \(directory); name the daemon's data_dir")
         }
-        return StoreConfiguration(directory: directory, capBytes: shards * (bytes + (64 << 20)), shards: shards)
+        var configuration = StoreConfiguration(
+            directory: directory, capBytes: shards * (bytes + (64 << 20)), shards: shards)
+        configuration.frees = false
+        return configuration
     }
 }

@@ -12,8 +12,12 @@ public enum Clock {
     /// CLOCK_REALTIME in whole seconds since 1970.
     public static func wallSeconds() -> UInt64 { read(CLOCK_REALTIME) / 1_000_000_000 }
 
-    /// Lets the thread rest, usleep(3).
-    public static func sleep(milliseconds: Int) { usleep(UInt32(milliseconds * 1_000)) }
+    /// Lets the thread rest, nanosleep(2).
+    public static func sleep(milliseconds: Int) {
+        var time = timespec(tv_sec: milliseconds / 1_000, tv_nsec: milliseconds % 1_000 * 1_000_000)
+        var left = timespec()
+        while nanosleep(&time, &left) == -1 && errno == EINTR { time = left }
+    }
 
     private static func read(_ clock: clockid_t) -> UInt64 {
         var time = timespec()

@@ -32,6 +32,18 @@ public enum FileSystem {
         return stat(path, &status) == 0 ? Int(status.st_size) : nil
     }
 
+    /// Which file a path names, whatever else it is called.
+    public struct Identity: Sendable, Hashable {
+        let device: UInt64
+        let inode: UInt64
+    }
+
+    /// The identity of what `path` names; nil if nothing.
+    public static func identity(_ path: String) -> Identity? {
+        var status = stat()
+        return lstat(path, &status) == 0 ? Identity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino)) : nil
+    }
+
     /// Bytes that this user may still write to the file system of `path`, statvfs(3); nil if it cannot be asked.
     public static func availableBytes(_ path: String) -> Int? {
         var status = statvfs()

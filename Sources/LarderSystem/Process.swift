@@ -66,7 +66,7 @@ public struct ChildProcess: ~Copyable, Sendable {
         var words: [UnsafeMutablePointer<CChar>?] = ([path] + arguments).map { strdup($0) } + [nil]
         defer { for word in words { free(word) } }
         var child: pid_t = 0
-        let code = posix_spawn(&child, path, &actions, nil, &words, Glibc.environ)
+        let code = posix_spawn(&child, path, &actions, nil, &words, environ)
         if code != 0 { throw SystemError("posix_spawn", path, code: code) }
         identifier = child
     }

@@ -69,14 +69,19 @@ public struct UnixSocket: ~Copyable, Sendable {
 
     /// Receives until `buffer` is full. Returns the bytes received: fewer only at the end of the stream.
     ///
-    /// - Parameter mayIdle: true to wait without end for the first byte, whatever the receive timeout.
-    public func receive(into buffer: UnsafeMutableRawBufferPointer, mayIdle: Bool = false) throws(SystemError) -> Int {
+    /// - Parameters:
+    ///   - mayIdle: true to wait without end for the first byte, whatever the receive timeout.
+    ///   - deadline: a reading of ``Clock/now()`` after which a peer that still sends throws ETIMEDOUT.
+    public func receive(
+        into buffer: UnsafeMutableRawBufferPointer, mayIdle: Bool = false, deadline: UInt64 = .max
+    ) throws(SystemError) -> Int {
         var done = 0
         while done < buffer.count {
             let count = recv(descriptor.number, buffer.baseAddress! + done, buffer.count - done, Int32(MSG_WAITALL))
             if count == 0 { break }
             if count > 0 {
                 done += count
+                if done < buffer.count && Clock.now() > deadline { throw SystemError("recv", code: ETIMEDOUT) }
             } else if errno != EINTR && !(mayIdle && done == 0 && errno == EAGAIN) {
                 throw SystemError("recv")
             }

@@ -40,7 +40,7 @@ struct Status: ParsableCommand {
             )
             print(
                 "in       \(stat["page_in_chunks_total"]) chunks, \(Format.bytes(stat["page_in_raw_bytes_total"])) "
-                    + "raw; \(stat["misses_total"]) not served"
+                    + "raw; \(stat["misses_total"]) missed, \(stat["page_in_errors_total"]) refused"
             )
             print("resume   \(stat["resumes_total"]) asked, \(stat["tokens_resumed_total"]) tokens found")
             print(

@@ -32,7 +32,13 @@ import Testing
         let session = try client.openGPL(state)
         let pieces = state.pieces(chunkTokens: 64)
         for result in try client.put(pieces, session: session, acknowledgement: .accepted) { _ = try result.get() }
+        // A peer that reads nothing of its answers does not keep the daemon from its time.
+        let silent = try Peer(daemon)
+        let item = GetItem(name: ChunkName(session: session, component: 0, offset: 0))
+        for id in 0..<64 { try silent.send(Get(items: [item, item]).frame(requestID: UInt64(id))) }
+        let start = Clock.now()
         #expect(daemon.end(signal: 15) == 0)
+        #expect(Clock.now() - start < 20_000_000_000)
         #expect(!FileSystem.exists(daemon.socket))
         try daemon.start()
         let again = try daemon.connect()
@@ -96,6 +102,63 @@ import Testing
             #expect("\(error)".contains("max_connections") || "\(error)".contains("reached"), "\(error)")
         }
         #expect(try kept[0].stat()["connections"] == 2)
+    }
+
+    @Test func pipelinesMoreGetsThanTheSocketHolds() throws {
+        let daemon = try TestDaemon.started()
+        let client = try daemon.connect()
+        let small = ModelDeclaration(
+            name: "small",
+            components: [
+                Component(name: "kv", kind: .attention, elementType: .bytes, layers: 1, planes: 1, rowBytes: 512)
+            ])
+        let session = try client.openSession(
+            namespace: "test", name: "s", modelID: try client.declare(small).modelID
+        ).session
+        let pieces = (0..<8_000).map {
+            SampleState.Piece(
+                component: 0, offset: $0, tokens: 1,
+                bytes: [UInt8](repeating: UInt8(truncatingIfNeeded: $0), count: 512))
+        }
+        for result in try client.put(pieces, session: session) { #expect(result.errorCode == nil) }
+        let room = UnsafeMutableRawBufferPointer.allocate(byteCount: 512 * pieces.count, alignment: 64)
+        defer { room.deallocate() }
+        let gets = pieces.map { piece in
+            PageIn(
+                name: ChunkName(session: session, component: 0, offset: UInt64(piece.offset)),
+                destination: UnsafeMutableRawBufferPointer(
+                    rebasing: room[piece.offset * 512..<(piece.offset + 1) * 512]))
+        }
+        for result in try client.get(gets) { #expect(result.errorCode == nil) }
+        #expect(pieces.allSatisfy { room[$0.offset * 512] == $0.bytes[0] })
+        #expect(try client.resume(session: session).offset == 8_000)
+        try client.synchronise()
+        let durable = try client.put([pieces[0]], session: session, acknowledgement: .durable)
+        #expect(durable[0].errorCode == nil)
+        #expect(try client.stat()["syncs"] >= 2)
+    }
+
+    @Test func answersGetsWhilePutsWaitForTheirCommit() throws {
+        let daemon = try TestDaemon.started()
+        let state = try SampleState(directory: Repository.sampleDirectory)
+        let client = try daemon.connect()
+        let session = try client.openGPL(state)
+        let peer = try Peer(daemon)
+        // Puts that wait for fdatasync, and a question behind them: some answer must overtake another.
+        let piece = state.piece(component: 0, tokens: 0..<16)
+        var overtaken = false
+        for round in 0..<20 where !overtaken {
+            let item = PutItem(
+                name: ChunkName(session: session, component: 0, offset: UInt64(round * 16)), tokens: 16,
+                payload: Payload(byteCount: UInt64(piece.bytes.count)))
+            let put = Put(acknowledgement: .durable, encoding: .raw, items: [item])
+            try peer.send(put.frame(requestID: 10, payloadBytes: piece.bytes.count) + piece.bytes)
+            try peer.send(Stat().frame(requestID: 11))
+            let ids = [try peer.receive()!.header.requestID, try peer.receive()!.header.requestID]
+            #expect(ids.sorted() == [10, 11])
+            overtaken = ids == [11, 10]
+        }
+        #expect(overtaken)
     }
 
     @Test func answersFullOverTheWire() throws {

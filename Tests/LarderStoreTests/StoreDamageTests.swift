@@ -1,3 +1,4 @@
+import LarderCodec
 import LarderModel
 import LarderStore
 import LarderSystem
@@ -48,16 +49,74 @@ import Testing
     @Test func refusesForeignAndNewerStores() throws {
         let (fixture, path, _, _) = try closedStore()
         #expect(code { _ = try open(fixture, data: Array("not a database".utf8)) } == .storeUnusable)
-        // The format record: find the version by its key, and raise it.
+        // The format record under its key, with another version and a checksum that holds.
         var data = try FileSystem.read(path, limit: 64 << 20)
         let key = Array("format".utf8)
         var found = 0
         for index in 0..<data.count - 64 where Array(data[index..<index + key.count]) == key {
-            data[index + key.count] = 2
+            let fields = index + key.count..<index + key.count + 28
+            data[fields.lowerBound] = 2
+            let sealed = key + data[fields]
+            let checksum = sealed.withUnsafeBytes { CRC32C.checksum($0) }
+            withUnsafeBytes(of: checksum.littleEndian) {
+                data.replaceSubrange(fields.upperBound..<fields.upperBound + 4, with: $0)
+            }
             found += 1
         }
         #expect(found > 0)
-        #expect(code { _ = try open(fixture, data: data) } != nil)
+        do {
+            _ = try open(fixture, data: data)
+            Issue.record("a newer store was opened")
+        } catch let error as LarderError {
+            #expect(error.code == .storeUnusable)
+            #expect(error.message.contains("store format 2"), "\(error.message)")
+        }
+    }
+
+    @Test func tellsDamageFromConflict() throws {
+        let (fixture, path, session, chunks) = try closedStore()
+        var data = try FileSystem.read(path, limit: 64 << 20)
+        // In the middle of a chunk's bytes.
+        let magic = Array("LCK1".utf8)
+        let start = stride(from: 16, to: data.count - 4, by: 8).first { Array(data[$0..<$0 + 4]) == magic }!
+        data[start + 4_000] ^= 1
+        let (store, directory) = try open(fixture, data: data)
+        defer { withExtendedLifetime(directory) {} }
+        let reader = StoreReader(store, userID: 0)
+        let codes = chunks.indices.map { index in
+            let outcome = Monitor<Store.PageOutResult?>(nil)
+            chunks[index].withUnsafeBytes { raw in
+                let item = PageOutItem(
+                    session: session, rank: 0, component: 0, offset: UInt64(index * 64), tokens: 64, bytes: raw)
+                store.pageOut([item], encoding: .auto, acknowledgement: .committed, reader: reader) { results in
+                    outcome.signal { $0 = results[0] }
+                }
+            }
+            return code { _ = try outcome.wait { $0 }!.get() }
+        }
+        #expect(codes.filter { $0 == .damaged }.count == 1)
+        #expect(codes.filter { $0 == nil }.count == chunks.count - 1)
+        #expect(try store.truncate(session: session, offset: 0) == chunks.count)
+        store.close()
+    }
+
+    @Test func losesOnlyTheChunkOfADamagedRecord() throws {
+        let (fixture, path, session, chunks) = try closedStore()
+        var data = try FileSystem.read(path, limit: 64 << 20)
+        // The record of the chunk at 128: its key, then its fields.
+        let key =
+            withUnsafeBytes(of: session.bigEndian) { Array($0) }
+            + withUnsafeBytes(of: UInt64(128).bigEndian) { Array($0) }
+        for index in 0..<data.count - 64 where Array(data[index..<index + 16]) == key { data[index + 16 + 9] ^= 1 }
+        let (store, directory) = try open(fixture, data: data)
+        defer { withExtendedLifetime(directory) {} }
+        let reader = StoreReader(store, userID: 0)
+        #expect(try reader.resume(session: session, atMost: .max).reaches[0].offset == 128)
+        #expect(try reader.chunks(session: session, from: ChunkPosition()).count == chunks.count - 1)
+        #expect(try reader.verify(session: session, from: ChunkPosition()).damaged.count == 1)
+        #expect(try store.truncate(session: session, offset: 512) == 1)
+        #expect(try reader.verify(session: session, from: ChunkPosition()).damaged.isEmpty)
+        store.close()
     }
 
     @Test func servesNoFlippedBit() throws {
@@ -113,6 +172,15 @@ import Testing
         } catch {
             #expect(error.code == .storage)
             #expect(error.message.contains(directory.path))
+        }
+        // A file system that takes no directories, whoever asks.
+        let system = StoreConfiguration(directory: "/sys/larder", capBytes: 64 << 20)
+        do {
+            _ = try Store(system, log: StoreFixture.silent)
+            Issue.record("a store was made in /sys")
+        } catch {
+            #expect(error.code == .storage)
+            #expect(error.message.contains("/sys/larder"))
         }
     }
 }

@@ -107,9 +107,9 @@ import Testing
                     namespace: "mine", name: "a", modelID: model.id, create: true, userID: 1_001)
             } == .forbidden)
         let stranger = StoreReader(fixture.store, userID: 1_001)
-        #expect(code { try stranger.requireAccess(session: session) } == .forbidden)
+        #expect(code { try stranger.requireAccess(session: session) } == .unknownSession)
         #expect(try stranger.sessions(namespace: "", after: 0).sessions.isEmpty)
-        #expect(code { _ = try stranger.resume(session: session, atMost: .max) } == .forbidden)
+        #expect(code { _ = try stranger.resume(session: session, atMost: .max) } == .unknownSession)
         #expect(try StoreReader(fixture.store, userID: 0).sessions(namespace: "mine", after: 0).sessions.count == 1)
     }
 

@@ -1,19 +1,15 @@
 // What Swift cannot import from the C library: macros and variadic calls.
 #pragma once
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
-
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -98,16 +94,30 @@ static inline ssize_t larder_receive_with_descriptors(int socket, void *bytes, s
   return received;
 }
 
+// These hide behind _GNU_SOURCE, which must not be defined here: the C library's own module is built without it. The
+// values are the kernel's (linux/fcntl.h, linux/memfd.h).
+enum {
+  LARDER_F_ADD_SEALS = 1033,
+  LARDER_F_GET_SEALS = 1034,
+  LARDER_SEAL_SEAL = 1,
+  LARDER_SEAL_SHRINK = 2,
+  LARDER_SEAL_GROW = 4,
+  LARDER_MFD_CLOEXEC = 1,
+  LARDER_MFD_ALLOW_SEALING = 2,
+};
+
 // Seals (fcntl(2), F_ADD_SEALS): neither shorter nor longer, and no seal ever taken back.
 static inline int larder_seal_size(int descriptor) {
-  return fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+  return fcntl(descriptor, LARDER_F_ADD_SEALS, LARDER_SEAL_SHRINK | LARDER_SEAL_GROW | LARDER_SEAL_SEAL);
 }
 
 // 1 if the file is sealed against shrinking and growing, 0 if not, -1 if it knows no seals.
 static inline int larder_is_size_sealed(int descriptor) {
-  int seals = fcntl(descriptor, F_GET_SEALS);
+  int seals = fcntl(descriptor, LARDER_F_GET_SEALS);
   if (seals < 0) return -1;
-  return (seals & (F_SEAL_SHRINK | F_SEAL_GROW)) == (F_SEAL_SHRINK | F_SEAL_GROW);
+  return (seals & (LARDER_SEAL_SHRINK | LARDER_SEAL_GROW)) == (LARDER_SEAL_SHRINK | LARDER_SEAL_GROW);
 }
 
-static inline int larder_memfd_create(const char *name) { return memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING); }
+static inline int larder_memfd_create(const char *name) {
+  return (int)syscall(SYS_memfd_create, name, LARDER_MFD_CLOEXEC | LARDER_MFD_ALLOW_SEALING);
+}

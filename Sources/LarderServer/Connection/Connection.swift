@@ -68,7 +68,7 @@ final class Connection: @unchecked Sendable {
         do throws(SystemError) {
             while true {
                 let (count, isWhole) = try outbox.withSocket { socket throws(SystemError) in
-                    try socket.receive(into: headerBytes, descriptors: handler.descriptors, mayIdle: true)
+                    try socket.receive(into: headerBytes, descriptors: handler.descriptors, mayIdle: handler.hasGreeted)
                 }
                 if !isWhole { return "more descriptors came than any request takes" }
                 if count == 0 { return "the peer closed" }
@@ -102,20 +102,43 @@ final class Connection: @unchecked Sendable {
             try handler.refuse(header.requestID, error)
             return error.message
         }
-        guard let room = body.append(Int(header.bodyBytes), waitSeconds: Limits.queueWaitSeconds) else {
-            try discard(Int(header.bodyBytes))
-            try handler.refuse(
-                header.requestID,
-                LarderError(
-                    .busy,
-                    "no memory for a frame of \(header.bodyBytes) bytes within \(Limits.queueWaitSeconds) s; send "
-                        + "it later, or less at once"
-                ))
+        switch try receive(Int(header.bodyBytes), into: body) {
+        case .whole: break
+        case .ended: return "the peer closed in the middle of a frame"
+        case .noMemory(let left):
+            try discard(left)
+            let error = LarderError(
+                .busy,
+                "no memory for a frame of \(header.bodyBytes) bytes within \(Limits.queueWaitSeconds) s; send it "
+                    + "later, or less at once"
+            )
+            try handler.refuse(header.requestID, error)
             return nil
         }
-        let count = try outbox.withSocket { socket throws(SystemError) in try socket.receive(into: room) }
-        if count < room.count { return "the peer closed in the middle of a frame" }
         return try handler.handle(header, body.bytes)
+    }
+
+    private enum Reception {
+        case whole, ended
+        case noMemory(left: Int)
+    }
+
+    /// Receives a body within ``LarderModel/Limits/frameSeconds`` and what its length adds at the least rate. Memory is
+    /// taken as the bytes arrive, so that a peer that only announces a large frame holds none.
+    private func receive(_ count: Int, into body: FrameBuffer) throws(SystemError) -> Reception {
+        let seconds = Double(Limits.frameSeconds) + Double(count) / Double(Limits.frameBytesPerSecond)
+        let deadline = Clock.deadline(seconds: seconds)
+        while body.count < count {
+            let part = min(count - body.count, max(body.count, FrameBuffer.keptBytes))
+            guard let room = body.append(part, waitSeconds: Limits.queueWaitSeconds) else {
+                return .noMemory(left: count - body.count)
+            }
+            let received = try outbox.withSocket { socket throws(SystemError) in
+                try socket.receive(into: room, deadline: deadline)
+            }
+            if received < room.count { return .ended }
+        }
+        return .whole
     }
 
     /// Reads bytes and forgets them.

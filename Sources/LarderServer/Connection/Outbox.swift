@@ -5,8 +5,9 @@ import LarderSystem
 /// so that a peer that does not read can never hold a writer up. What may wait here is bounded by the requests in flight.
 final class Outbox: Sendable {
     private struct State {
-        var frames: [[UInt8]] = []
+        var frames: [(bytes: [UInt8], items: Int)] = []
         var inFlight = 0
+        var itemsInFlight = 0
         var isClosed = false
     }
 
@@ -43,40 +44,47 @@ final class Outbox: Sendable {
         }
     }
 
-    /// Waits until fewer than the limit of requests are in flight, and counts one more. False once closed.
-    func beginRequest() -> Bool {
+    /// Waits until fewer than the limit of requests and items are in flight, and counts these. False once closed.
+    func beginRequest(items: Int) -> Bool {
         state.wait { state -> Bool? in
             if state.isClosed { return false }
-            guard state.inFlight < Limits.requestsInFlight else { return nil }
+            guard state.inFlight < Limits.requestsInFlight,
+                state.inFlight == 0 || state.itemsInFlight + items <= Limits.itemsInFlight
+            else { return nil }
             state.inFlight += 1
+            state.itemsInFlight += items
             return true
         }!
     }
 
     /// Leaves the answer of a request that ``beginRequest()`` counted. For any thread; never waits for the peer.
-    func post(_ frame: [UInt8]) {
+    func post(_ frame: [UInt8], items: Int) {
         state.signal { state in
-            if !state.isClosed { state.frames.append(frame) }
+            if !state.isClosed { state.frames.append((frame, items)) }
         }
     }
 
     /// Sends what is posted until the outbox is closed: the body of the connection's second thread.
     func run() {
         while true {
-            let frames = state.wait { state -> [[UInt8]]? in
+            let frames = state.wait { state -> [(bytes: [UInt8], items: Int)]? in
                 if state.frames.isEmpty { return state.isClosed ? [] : nil }
                 defer { state.frames = [] }
                 return state.frames
             }!
             if frames.isEmpty { return }
             do throws(SystemError) {
-                for frame in frames { try send(frame) }
+                for frame in frames { try send(frame.bytes) }
             } catch {
                 close()
                 socket.shutdown()
             }
             let count = frames.count
-            state.signal { $0.inFlight -= count }
+            let items = frames.reduce(0) { $0 + $1.items }
+            state.signal {
+                $0.inFlight -= count
+                $0.itemsInFlight -= items
+            }
         }
     }
 

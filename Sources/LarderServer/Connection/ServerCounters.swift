@@ -13,6 +13,7 @@ final class ServerCounters: Sendable {
         var rawBytesOut: UInt64 = 0
         var storedBytesOut: UInt64 = 0
         var misses: UInt64 = 0
+        var notServed: UInt64 = 0
         var resumes: UInt64 = 0
         var tokensResumed: UInt64 = 0
     }
@@ -29,7 +30,8 @@ final class ServerCounters: Sendable {
             ("refusals_total", now.refusals), ("page_in_chunks_total", now.chunksIn),
             ("page_in_raw_bytes_total", now.rawBytesIn), ("page_out_chunks_total", now.chunksOut),
             ("page_out_raw_bytes_total", now.rawBytesOut), ("page_out_stored_bytes_total", now.storedBytesOut),
-            ("misses_total", now.misses), ("resumes_total", now.resumes), ("tokens_resumed_total", now.tokensResumed),
+            ("misses_total", now.misses), ("page_in_errors_total", now.notServed), ("resumes_total", now.resumes),
+            ("tokens_resumed_total", now.tokensResumed),
         ]
     }
 }

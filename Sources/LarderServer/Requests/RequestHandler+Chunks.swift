@@ -16,7 +16,9 @@ extension RequestHandler {
                     offset: item.name.offset, tokens: item.tokens, bytes: try bytes(of: item, items.count, &fields)))
         }
         try fields.finish("the put")
-        guard outbox.beginRequest() else { throw LarderError(.shuttingDown, "the connection is closing") }
+        guard outbox.beginRequest(items: items.count) else {
+            throw LarderError(.shuttingDown, "the connection is closing")
+        }
         let rawBytes = items.map { UInt64($0.bytes.count) }
         store.pageOut(items, encoding: request.encoding, acknowledgement: request.acknowledgement, reader: reader) {
             [outbox, counters = services.counters] results in
@@ -35,7 +37,8 @@ extension RequestHandler {
                     values.storedBytesOut += UInt64(stored)
                 }
             }
-            outbox.post(answer.frame(type: Put.type.rawValue | FrameHeader.answerBit, requestID: requestID))
+            let type = Put.type.rawValue | FrameHeader.answerBit
+            outbox.post(answer.frame(type: type, requestID: requestID), items: results.count)
         }
     }
 
@@ -101,8 +104,10 @@ extension RequestHandler {
                 if result.status.error == nil {
                     values.chunksIn += 1
                     values.rawBytesIn += result.payload.byteCount
-                } else {
+                } else if result.status.error?.code == .miss {
                     values.misses += 1
+                } else {
+                    values.notServed += 1
                 }
             }
         }

@@ -70,6 +70,10 @@ final class Catalog: Sendable {
 
     func model(_ id: UInt32) -> StoredModel? { state.withLock { $0.models[id] } }
 
+    private func model(fingerprint: [UInt8]) -> StoredModel? {
+        state.withLock { state in state.modelIDs[fingerprint].flatMap { state.models[$0] } }
+    }
+
     func namespace(_ id: UInt32) -> StoredNamespace? { state.withLock { $0.namespaces[id] } }
 
     func namespace(named name: String) -> StoredNamespace? {
@@ -87,11 +91,11 @@ final class Catalog: Sendable {
     func declare(_ declaration: ModelDeclaration, _ writer: ShardWriter) throws(LarderError) -> StoredModel {
         try declaration.validate()
         let candidate = Self.model(0, declaration)
+        // What is known waits for nobody's commit.
+        if let known = model(fingerprint: candidate.fingerprint) { return known }
         return try adding.withLock { _ throws(LarderError) in
-            let (known, next) = state.withLock { state in
-                (state.modelIDs[candidate.fingerprint].flatMap { state.models[$0] }, UInt32(state.models.count) + 1)
-            }
-            if let known { return known }
+            if let known = model(fingerprint: candidate.fingerprint) { return known }
+            let next = state.withLock { UInt32($0.models.count) + 1 }
             guard next <= Limits.models else {
                 throw LarderError(
                     .full, "the store holds \(Limits.models) models, its limit; start a new store for others")
@@ -111,6 +115,7 @@ final class Catalog: Sendable {
     /// The namespace of that name, added through `writer` for `userID` if there is none.
     func openNamespace(_ name: String, userID: UInt32, _ writer: ShardWriter) throws(LarderError) -> StoredNamespace {
         try Names.validate(name, what: "namespace")
+        if let known = namespace(named: name) { return known }
         return try adding.withLock { _ throws(LarderError) in
             if let known = namespace(named: name) { return known }
             let next = state.withLock { UInt32($0.namespaces.count) + 1 }

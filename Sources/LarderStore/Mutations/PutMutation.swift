@@ -147,24 +147,38 @@ final class PutMutation: Mutation, @unchecked Sendable {
         return overlaps ? (key, record) : nil
     }
 
-    private func requireSameBytes(_ chunk: PreparedChunk, _ record: ChunkRecord, _ context: borrowing WriteContext)
-        throws
-    {
+    private func requireSameBytes(
+        _ chunk: PreparedChunk, _ record: ChunkRecord, _ context: borrowing WriteContext
+    ) throws {
         if chunk.identicalBlobID == record.blobID { return }
-        // Another put of the same chunk was committed after this one was prepared. Rare, so decoding both is fine here.
-        let conflict = LarderError(
-            .conflict,
-            "the chunk at \(chunk.key.offset) of component '\(chunk.component.name)' is stored with other bytes; "
-                + "truncate the session at \(chunk.key.offset) to replace it"
-        )
+        guard chunk.identicalBlobID == nil else {
+            throw LarderError(.busy, "the chunk at \(chunk.key.offset) was replaced while it was put; put it again")
+        }
+        // Another put of the same chunk was committed after this one was prepared.
         let blobs = context.shard.databases.blobs
-        guard chunk.identicalBlobID == nil,
-            let stored = try withUnsafeBytes(of: record.blobID, { try context.transaction.get(blobs, $0) })
-        else { throw conflict }
+        guard let stored = try withUnsafeBytes(of: record.blobID, { try context.transaction.get(blobs, $0) }) else {
+            throw chunk.damaged("its bytes are gone")
+        }
         ChunkHeader.stamp(chunk.bytes.baseAddress!, blocks: chunk.shape.blockCount, blobID: 0)
-        guard
-            ChunkComparison.areEqual(
-                (stored, record.blobID), (UnsafeRawBufferPointer(chunk.bytes), 0), scratch: CodecScratch())
-        else { throw conflict }
+        do throws(ChunkDamage) {
+            let candidate = UnsafeRawBufferPointer(chunk.bytes)
+            if try ChunkComparison.areEqual((stored, record.blobID), (candidate, 0), scratch: context.scratch) {
+                return
+            }
+        } catch { throw chunk.damaged("\(error)") }
+        throw chunk.conflict
+    }
+}
+
+extension PreparedChunk {
+    private var label: String { "the chunk at \(key.offset) of component '\(component.name)'" }
+
+    var conflict: LarderError {
+        LarderError(
+            .conflict, "\(label) is stored with other bytes; truncate the session at \(key.offset) to replace it")
+    }
+
+    func damaged(_ reason: String) -> LarderError {
+        LarderError(.damaged, "\(label) is damaged (\(reason)); truncate the session at \(key.offset) to replace it")
     }
 }

@@ -20,9 +20,8 @@ final class OpenSessionMutation: AwaitedMutation<(id: UInt64, created: Bool)>, M
 
     func apply(_ context: inout WriteContext) throws {
         let rank = UInt16(model.declaration.rank)
-        if let id = try SessionNames.find(context.transaction, context.shard, namespaceID, name),
-            var record = try context.session(id)
-        {
+        let known = try? SessionNames.find(context.transaction, context.shard, namespaceID, name)
+        if let id = known, var record = try? context.session(id) {
             try catalog.requireMatch(record, name: name, model: model)
             if record.modelID(rank: rank) == nil {
                 record.models.append((rank, model.id))
@@ -38,6 +37,11 @@ final class OpenSessionMutation: AwaitedMutation<(id: UInt64, created: Bool)>, M
         guard context.takeRoom(bytes: 4_096) else {
             throw LarderError(
                 .full, "the store has reached its cap; drop sessions that are not wanted, or raise the cap")
+        }
+        if let lost = known {
+            // The name leads to a record that is damaged: its state is out of reach, and its room is wanted.
+            _ = try WordKey(lost).withBytes { try context.transaction.delete(context.shard.databases.sessions, $0) }
+            try context.bury(.session(lost))
         }
         let id = context.takeSessionID()
         var record = SessionRecord(namespaceID: namespaceID, name: name, createdSeconds: Clock.wallSeconds())
@@ -81,18 +85,20 @@ final class TruncateMutation: AwaitedMutation<Int>, Mutation, @unchecked Sendabl
             throw LarderError(.unknownSession, "session \(session) is not stored; it may have been dropped")
         }
         let chunks = context.shard.databases.chunks
-        var beyond: [(ChunkKey, ChunkRecord)] = []
+        var beyond: [(ChunkKey, ChunkRecord?)] = []
         try WordKey(session, 0).withBytes { start in
             try context.transaction.scan(chunks, from: start) { key, value in
                 let chunk = try ChunkKey(key)
                 guard chunk.session == session else { return false }
-                let stored = try ChunkRecord(value, key: key)
-                if max(chunk.offset, chunk.offset + UInt64(stored.tokens)) > offset { beyond.append((chunk, stored)) }
+                // A damaged record goes whatever it covers: nothing can be read by it.
+                let stored = try? ChunkRecord(value, key: key)
+                if stored.map({ chunk.offset + UInt64($0.tokens) > offset }) ?? true { beyond.append((chunk, stored)) }
                 return true
             }
         }
         for (chunk, stored) in beyond {
             _ = try chunk.words.withBytes { try context.transaction.delete(chunks, $0) }
+            guard let stored else { continue }
             try context.bury(.blob(stored.blobID))
             record.count(stored, sign: -1)
         }

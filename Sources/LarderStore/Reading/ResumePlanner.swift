@@ -11,24 +11,16 @@ struct ResumePlanner {
         let kind: ComponentKind
         let window: UInt64
         let chunks: [StoredChunkEntry]
-
-        /// The largest offset up to `bound` at which this component alone can be restored; 0 needs nothing.
-        func reach(atMost bound: UInt64) -> UInt64 {
-            switch kind {
-            case .attention: return min(bound, runs.first { $0.lowerBound == 0 }?.upperBound ?? 0)
-            case .recurrent: return chunks.last { $0.offset <= bound }?.offset ?? 0
-            case .sliding:
-                // In each run of neighbouring chunks, from the last: its end, if the window before it lies in the run.
-                for run in runs.reversed() where run.lowerBound < bound {
-                    let end = min(bound, run.upperBound)
-                    if run.lowerBound == 0 || end - run.lowerBound >= window { return end }
-                }
-                return 0
-            }
-        }
-
         /// The stored token ranges, neighbours joined, in order.
-        private var runs: [Range<UInt64>] {
+        private let runs: [Range<UInt64>]
+
+        /// A track of chunks in order of offset.
+        init(rank: UInt16, component: UInt16, kind: ComponentKind, window: UInt64, chunks: [StoredChunkEntry]) {
+            self.rank = rank
+            self.component = component
+            self.kind = kind
+            self.window = window
+            self.chunks = chunks
             var runs: [Range<UInt64>] = []
             for chunk in chunks {
                 if let last = runs.last, last.upperBound == chunk.offset {
@@ -37,7 +29,36 @@ struct ResumePlanner {
                     runs.append(chunk.offset..<chunk.end)
                 }
             }
-            return runs
+            self.runs = runs
+        }
+
+        /// The largest offset up to `bound` at which this component alone can be restored; 0 needs nothing.
+        func reach(atMost bound: UInt64) -> UInt64 {
+            switch kind {
+            case .attention: return min(bound, runs.first.map { $0.lowerBound == 0 ? $0.upperBound : 0 } ?? 0)
+            case .recurrent:
+                let after = Self.count(chunks.count) { chunks[$0].offset <= bound }
+                return after == 0 ? 0 : chunks[after - 1].offset
+            case .sliding:
+                // In each run of neighbouring chunks, from the last: its end, if the window before it lies in the run.
+                var index = Self.count(runs.count) { runs[$0].lowerBound < bound }
+                while index > 0 {
+                    index -= 1
+                    let end = min(bound, runs[index].upperBound)
+                    if runs[index].lowerBound == 0 || end - runs[index].lowerBound >= window { return end }
+                }
+                return 0
+            }
+        }
+
+        /// How many of the first `count` indices satisfy a condition that all satisfy up to some index: binary search.
+        private static func count(_ count: Int, _ isBefore: (Int) -> Bool) -> Int {
+            var (low, high) = (0, count)
+            while low < high {
+                let middle = (low + high) / 2
+                if isBefore(middle) { low = middle + 1 } else { high = middle }
+            }
+            return low
         }
 
         /// The chunks that a restoration at `offset` loads.

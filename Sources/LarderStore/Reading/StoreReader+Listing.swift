@@ -101,8 +101,9 @@ extension StoreReader {
             try read(shard: shard) { transaction, shard in
                 try WordKey(after + 1).withBytes { start in
                     try transaction.scan(shard.databases.sessions, from: start) { key, value in
-                        let record = try SessionRecord(value, key: key)
-                        guard let namespace = store.catalog.namespace(record.namespaceID),
+                        // A damaged record hides its session, and no other's.
+                        guard let record = try? SessionRecord(value, key: key),
+                            let namespace = store.catalog.namespace(record.namespaceID),
                             Store.mayAccess(namespace, userID), wanted == nil || wanted?.id == namespace.id
                         else { return true }
                         ofShard += 1
@@ -148,7 +149,12 @@ extension StoreReader {
                 try transaction.scan(shard.databases.chunks, from: bytes) { key, value in
                     let chunk = try ChunkKey(key)
                     guard chunk.session == context.id else { return false }
-                    return try body(chunk, try ChunkRecord(value, key: key), chunk.offset)
+                    // A damaged record hides its chunk, and no other's; verify names it.
+                    guard let record = try? ChunkRecord(value, key: key) else {
+                        store.reportDamage(chunk, "the checksum of its record fails")
+                        return true
+                    }
+                    return try body(chunk, record, chunk.offset)
                 }
             }
         }

@@ -80,21 +80,19 @@ extension StoreReader {
     ) throws(LarderError) -> ChunkRecord? {
         try read(shard: shard) { transaction, shard in
             guard let record = try record(key, transaction, shard), record.tokens == shape.tokens else { return nil }
-            guard let bytes = try blob(record.blobID, transaction, shard),
-                let stored = try? StoredChunk(bytes, blobID: record.blobID)
-            else {
-                throw LarderError(
-                    .damaged,
-                    "the chunk at \(key.offset) of component '\(component.name)' is damaged; truncate the session "
-                        + "at \(key.offset) to replace it"
-                )
-            }
-            guard ChunkComparison.isEqual(stored, to: item.bytes, scratch: scratch) else {
-                throw LarderError(
-                    .conflict,
-                    "the chunk at \(key.offset) of component '\(component.name)' is stored with other bytes; "
-                        + "truncate the session at \(key.offset) to replace it"
-                )
+            let label = "the chunk at \(key.offset) of component '\(component.name)'"
+            let remedy = "truncate the session at \(key.offset) to replace it"
+            do {
+                guard let bytes = try blob(record.blobID, transaction, shard) else {
+                    throw ChunkDamage.length(expected: Int(record.storedBytes), found: 0)
+                }
+                let stored = try StoredChunk(bytes, blobID: record.blobID)
+                guard try ChunkComparison.isEqual(stored, to: item.bytes, scratch: scratch) else {
+                    throw LarderError(.conflict, "\(label) is stored with other bytes; \(remedy)")
+                }
+            } catch let damage as ChunkDamage {
+                store.reportDamage(key, damage.description)
+                throw LarderError(.damaged, "\(label) is damaged (\(damage)); \(remedy)")
             }
             return record
         }

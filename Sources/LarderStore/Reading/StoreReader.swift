@@ -74,7 +74,7 @@ public final class StoreReader {
         }
     }
 
-    /// The session, if the user may see it. Throws `unknownSession` or `forbidden`.
+    /// The session, if the user may see it. Throws `unknownSession`.
     func context(_ session: UInt64) throws(LarderError) -> SessionContext {
         let generation = store.contextGeneration
         if let remembered, remembered.context.id == session, remembered.generation == generation {
@@ -86,10 +86,12 @@ public final class StoreReader {
                 try transaction.get(shard.databases.sessions, key).map { try SessionRecord($0, key: key) }
             }
         }
-        guard let record, let namespace = store.catalog.namespace(record.namespaceID) else {
+        // Another user's session is answered like none at all: ids must tell nobody what others have.
+        guard let record, let namespace = store.catalog.namespace(record.namespaceID),
+            Store.mayAccess(namespace, userID)
+        else {
             throw LarderError(.unknownSession, "session \(session) is not stored; it may have been dropped")
         }
-        try Store.requireAccess(namespace, userID)
         var models: [UInt16: StoredModel] = [:]
         for entry in record.models { models[entry.rank] = store.catalog.model(entry.modelID) }
         let context = SessionContext(id: session, shard: shard, record: record, models: models)

@@ -1,6 +1,7 @@
 // The one thread that writes to a shard. It drains a bounded queue, applies what fits in one transaction, commits, makes
 // the commit durable if any of its mutations asks for it, and completes them. In its idle moments, and before it calls a
 // shard full, it frees what was dropped, a few blobs a transaction, so that a page-out never waits long behind it.
+import LarderCodec
 import LarderLMDB
 import LarderModel
 import LarderSystem
@@ -12,7 +13,7 @@ final class ShardWriter: Sendable {
         var bytes = 0
         var isStopping = false
         var hasStopped = false
-        var mayHaveGraves = true
+        var mayHaveGraves: Bool
     }
 
     /// What a writer has done since it started.
@@ -20,7 +21,6 @@ final class ShardWriter: Sendable {
         var commits: UInt64 = 0
         var syncs: UInt64 = 0
         var blobsFreed: UInt64 = 0
-        var usedPages = 0
     }
 
     private let shard: Shard
@@ -28,13 +28,17 @@ final class ShardWriter: Sendable {
     private let queue: Monitor<Queue>
     private let totals = Monitor(Totals())
     private let log: Logger
+    /// For the writer's thread only.
+    private nonisolated(unsafe) let scratch = CodecScratch()
 
     /// Starts the writer's thread.
-    init(_ shard: Shard, queueBytes: Int, log: Logger) throws(LarderError) {
+    ///
+    /// - Parameter frees: false to leave what was dropped where it is.
+    init(_ shard: Shard, queueBytes: Int, frees: Bool, log: Logger) throws(LarderError) {
         self.shard = shard
         self.queueBytes = queueBytes
         self.log = log
-        queue = Monitor(Queue())
+        queue = Monitor(Queue(mayHaveGraves: frees))
         do {
             try WorkerThread(name: "writer-\(shard.index)") { [self] in run() }.detach()
         } catch { throw LarderError(.storage, "\(error)") }
@@ -145,7 +149,7 @@ final class ShardWriter: Sendable {
     private func attempt(_ batch: [any Mutation]) -> [LarderError?]? {
         var refusals: [LarderError?] = []
         do {
-            var context = try WriteContext.begin(shard)
+            var context = try WriteContext.begin(shard, scratch)
             for mutation in batch {
                 do {
                     try mutation.apply(&context)
@@ -190,7 +194,7 @@ final class ShardWriter: Sendable {
 
     private func commitNothing() {
         do {
-            var context = try WriteContext.begin(shard)
+            var context = try WriteContext.begin(shard, scratch)
             context.countEmptyCommit()
             try context.commit()
         } catch { log.error("a commit failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"]) }
@@ -203,9 +207,8 @@ final class ShardWriter: Sendable {
         var freed = false
         while true {
             do {
-                let context = try WriteContext.begin(shard)
+                let context = try WriteContext.begin(shard, scratch)
                 let used = try shard.usedPages(context.transaction)
-                totals.withLock { $0.usedPages = used }
                 if used + bytes / 4_096 + Limits.putsPerCommit <= shard.usablePages { break }
             } catch { break }
             if !reapStep() { break }
@@ -218,7 +221,7 @@ final class ShardWriter: Sendable {
     @discardableResult
     private func reapStep() -> Bool {
         do {
-            let context = try WriteContext.begin(shard)
+            let context = try WriteContext.begin(shard, scratch)
             let freed = try Reaper.step(context)
             if freed.graves == 0 && freed.blobs == 0 {
                 queue.withLock { $0.mayHaveGraves = false }

@@ -1,3 +1,4 @@
+import LarderCodec
 import LarderLMDB
 import LarderModel
 import LarderSystem
@@ -6,8 +7,11 @@ import LarderSystem
 struct WriteContext: ~Copyable {
     let shard: Shard
     let transaction: WriteTransaction
+    /// The writer's own.
+    let scratch: CodecScratch
     private(set) var counters: Counters
     private var usedPages: Int
+    private var smallBytes = 0
 
     /// Numbers that must never go back.
     struct Counters: Equatable {
@@ -19,15 +23,19 @@ struct WriteContext: ~Copyable {
 
     private static let countersKey = Array("counters".utf8)
 
-    private init(_ shard: Shard, _ transaction: consuming WriteTransaction, _ counters: Counters, usedPages: Int) {
+    private init(
+        _ shard: Shard, _ transaction: consuming WriteTransaction, _ scratch: CodecScratch, _ counters: Counters,
+        usedPages: Int
+    ) {
         self.shard = shard
         self.transaction = transaction
+        self.scratch = scratch
         self.counters = counters
         self.usedPages = usedPages
     }
 
     /// Begins a transaction on a shard.
-    static func begin(_ shard: Shard) throws -> WriteContext {
+    static func begin(_ shard: Shard, _ scratch: CodecScratch) throws -> WriteContext {
         let transaction = try WriteTransaction(shard.environment)
         let usedPages = try shard.usedPages(transaction)
         let counters = try countersKey.withUnsafeBytes { key in
@@ -39,7 +47,7 @@ struct WriteContext: ~Copyable {
             counters.emptyCommits = try reader.read(UInt64.self, "empty commits")
             return counters
         }
-        return WriteContext(shard, transaction, counters, usedPages: usedPages)
+        return WriteContext(shard, transaction, scratch, counters, usedPages: usedPages)
     }
 
     /// Writes the counters and commits.
@@ -71,11 +79,18 @@ struct WriteContext: ~Copyable {
 
     /// Counts the pages of a new value against what the shard may hold; false if there is no room.
     mutating func takeRoom(bytes: Int) -> Bool {
-        let pages = (bytes + 16 + 4_095) / 4_096 + 1
-        guard usedPages + pages <= shard.usablePages else { return false }
+        // A value of over half a page has pages of its own; smaller ones share leaves, which are at least half full.
+        let small = bytes + Self.indexBytes
+        let pages = bytes > 2_000 ? (bytes + 16 + 4_095) / 4_096 : 0
+        let shared = smallBytes + (bytes > 2_000 ? Self.indexBytes : small)
+        guard usedPages + pages + shared / 2_048 + 1 <= shard.usablePages else { return false }
         usedPages += pages
+        smallBytes = shared
         return true
     }
+
+    /// What a value's entry in the index takes, about.
+    private static let indexBytes = 96
 
     // MARK: records
 
