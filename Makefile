@@ -14,9 +14,10 @@ demo: build
 test: deps
 	$(SWIFT) test -c $(CONFIGURATION) --disable-xctest
 
-# Ratio and speed of the exact encodings.
+# Ratio and speed of the exact encodings; page-in and page-out next to what the machine allows.
 bench: build
 	$(BIN)/larder-bench codec
+	$(BIN)/larder-bench page
 
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel Sources Tests bench Package.swift

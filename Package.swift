@@ -39,8 +39,8 @@ let package = Package(
         // C libraries, macros and vector kernels.
         .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
         .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
-        .target(name: "CLarderSystem"),
-        .target(name: "CLarderKernels"),
+        .target(name: "CLarderSystem", cSettings: [.treatAllWarnings(as: .error)]),
+        .target(name: "CLarderKernels", cSettings: [.treatAllWarnings(as: .error)]),
 
         // Libraries, bottom to top. A layer imports only what is above it in this list.
         library("LarderModel"),

@@ -39,6 +39,13 @@ public final class Daemon: Sendable {
             store: store, memory: InlineMemory(bytes: configuration.inlineBytes),
             arenas: ArenaBudget(bytes: configuration.arenaBytes), counters: ServerCounters(),
             startedNanoseconds: Clock.now(), configuration: configuration)
+        let descriptors = Process.raiseDescriptorLimit()
+        let wanted = configuration.maxConnections * (1 + Limits.arenasPerConnection) + 64
+        if descriptors < wanted {
+            log.warning(
+                "few descriptors: peers beyond them will wait for others to close",
+                metadata: ["may_open": "\(descriptors)", "max_connections_may_need": "\(wanted)"])
+        }
         log.notice(
             "serving",
             metadata: [

@@ -34,6 +34,18 @@ public enum Process {
         return number
     }
 
+    /// Raises the limit of open descriptors as far as this user may, and returns it. setrlimit(2).
+    public static func raiseDescriptorLimit() -> Int {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 0 }
+        if limit.rlim_cur < limit.rlim_max {
+            limit.rlim_cur = limit.rlim_max
+            setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+            getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        }
+        return Int(clamping: limit.rlim_cur)
+    }
+
     /// Ignores SIGPIPE, so that a write to a closed socket is an error and not the end.
     public static func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
 

@@ -60,7 +60,7 @@ struct Demo: ParsableCommand {
         )
         print(
             "page-in       \(formatted(milliseconds, 1)) ms, \(formatted(Double(raw) / milliseconds / 1e6, 2)) "
-                + "GB/s, through the socket, every checksum verified"
+                + "GB/s, to shared memory, every checksum verified"
         )
         print("resume point  \(resume) of \(state.tokens) tokens")
         print(
@@ -84,14 +84,13 @@ struct Demo: ParsableCommand {
         let client = try daemon.start(name: "larder-demo")
         let model = try client.declare(state.model)
         let session = try client.openSession(namespace: "demo", name: "gpl-3", modelID: model.modelID).session
-        let buffers = pieces.map { piece in
-            let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: piece.bytes.count, alignment: 64)
-            buffer.copyBytes(from: piece.bytes)
-            return buffer
-        }
-        defer { buffers.forEach { $0.deallocate() } }
-        let chunks = zip(pieces, buffers).map { piece, buffer in
-            PageOut(name: name(of: piece, session), tokens: UInt32(piece.tokens), bytes: UnsafeRawBufferPointer(buffer))
+        let arena = try client.openArena(byteCount: pieces.reduce(0) { $0 + $1.bytes.count })
+        var chunks: [ArenaPageOut] = []
+        for piece in pieces {
+            let start = chunks.last?.source.range.upperBound ?? 0
+            let slice = arena.slice(start..<start + piece.bytes.count)
+            slice.bytes.copyBytes(from: piece.bytes)
+            chunks.append(ArenaPageOut(name: name(of: piece, session), tokens: UInt32(piece.tokens), source: slice))
         }
         let start = Clock.now()
         for result in try client.put(chunks) { _ = try result.get() }
@@ -105,16 +104,19 @@ struct Demo: ParsableCommand {
         guard resume.chunks.count == pieces.count else {
             throw ValidationError("\(resume.chunks.count) chunks to load where \(pieces.count) were put")
         }
-        let chunks = resume.chunks.map { chunk in
-            PageIn(name: chunk.name, destination: .allocate(byteCount: Int(chunk.rawBytes), alignment: 64))
+        let arena = try client.openArena(byteCount: resume.chunks.reduce(0) { $0 + Int($1.rawBytes) })
+        var chunks: [ArenaPageIn] = []
+        for chunk in resume.chunks {
+            let start = chunks.last?.destination.range.upperBound ?? 0
+            let slice = arena.slice(start..<start + Int(chunk.rawBytes))
+            chunks.append(ArenaPageIn(item: GetItem(name: chunk.name), destination: slice))
         }
-        defer { chunks.forEach { $0.destination.deallocate() } }
         let time = try Stopwatch.median(runs) {
             for result in try client.get(chunks) { _ = try result.get() }
         }
         for chunk in chunks {
             let piece = pieces.first { name(of: $0, session) == chunk.item.name }
-            guard let piece, chunk.destination.elementsEqual(piece.bytes) else {
+            guard let piece, chunk.destination.bytes.elementsEqual(piece.bytes) else {
                 throw ValidationError("the chunk at \(chunk.item.name.offset) is not what was paged out")
             }
         }

@@ -126,27 +126,30 @@ final class ShardWriter: Sendable {
     /// Writes a batch in one transaction, or each mutation in its own where together they fail.
     private func write(_ batch: [any Mutation]) {
         makeRoom(bytes: batch.reduce(0) { $0 + $1.byteCount })
-        if let failures = attempt(batch) {
-            finish(batch, failures)
+        if case .done(let refusals) = attempt(batch) {
+            finish(batch, refusals)
             return
         }
-        // The map ran full or LMDB failed: the transaction is gone. Freed pages become usable two commits later.
-        for _ in 0..<2 { commitNothing() }
+        // No room for it all: free what was dropped, then try each by itself.
+        while reapStep() {}
+        makeFreedPagesUsable()
         for mutation in batch {
-            let outcome =
-                attempt([mutation]) ?? [
-                    LarderError(
-                        .full,
-                        "the store has no run of free pages for this chunk; drop sessions that are not wanted, or "
-                            + "raise the cap"
-                    )
-                ]
-            finish([mutation], outcome)
+            switch attempt([mutation]) {
+            case .done(let refusals): finish([mutation], refusals)
+            case .noRoom(let refusal): finish([mutation], [refusal])
+            }
         }
     }
 
-    /// One transaction for all of `batch`: what each is to be told, or nil if the map was full and nothing was written.
-    private func attempt(_ batch: [any Mutation]) -> [LarderError?]? {
+    private enum Outcome {
+        /// Committed: what each mutation is to be told.
+        case done([LarderError?])
+        /// Nothing was written, because neither map nor disk had room for it.
+        case noRoom(LarderError)
+    }
+
+    /// One transaction for all of `batch`.
+    private func attempt(_ batch: [any Mutation]) -> Outcome {
         var refusals: [LarderError?] = []
         do {
             var context = try WriteContext.begin(shard, scratch)
@@ -160,22 +163,25 @@ final class ShardWriter: Sendable {
             }
             try context.commit()
             if batch.contains(where: \.isDurable) { try shard.environment.synchronise() }
-        } catch let error as LMDBError where error.isMapFull {
-            return nil
         } catch {
-            log.error("a commit failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"])
             let failure = writeFailure(error, bytes: batch.reduce(0) { $0 + $1.byteCount })
-            return batch.map { _ in failure }
+            if failure.code == .full { return .noRoom(failure) }
+            log.error("a commit failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"])
+            return .done(batch.map { _ in failure })
         }
         totals.withLock {
             $0.commits += 1
             $0.syncs += batch.contains(where: \.isDurable) ? 1 : 0
         }
-        return refusals
+        return .done(refusals)
     }
 
     /// What a failed commit means to the peer. LMDB reports a write that the disk had only part of the room for as EIO.
     private func writeFailure(_ error: any Error, bytes: Int) -> LarderError {
+        if let error = error as? LMDBError, error.isMapFull {
+            let remedy = "drop sessions that are not wanted, or raise the cap"
+            return LarderError(.full, "the store has no run of free pages for this chunk; \(remedy)")
+        }
         let code = (error as? LMDBError)?.code
         let hasRoom = FileSystem.availableBytes(shard.directory).map { $0 > bytes + (1 << 20) } ?? true
         if code == SystemError.noSpace || code == SystemError.quotaExceeded
@@ -192,12 +198,16 @@ final class ShardWriter: Sendable {
         for (mutation, refusal) in zip(batch, refusals) { mutation.complete(refusal) }
     }
 
-    private func commitNothing() {
-        do {
-            var context = try WriteContext.begin(shard, scratch)
-            context.countEmptyCommit()
-            try context.commit()
-        } catch { log.error("a commit failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"]) }
+    /// Commits twice: pages that transaction N freed can be used from N + 2 on, and only a commit that changes something
+    /// counts. Without it a store that is too full to commit anything else would never get at the room it has.
+    private func makeFreedPagesUsable() {
+        for _ in 0..<2 {
+            do {
+                var context = try WriteContext.begin(shard, scratch)
+                context.countEmptyCommit()
+                try context.commit()
+            } catch { log.error("a commit failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"]) }
+        }
     }
 
     // MARK: freeing
@@ -214,7 +224,7 @@ final class ShardWriter: Sendable {
             if !reapStep() { break }
             freed = true
         }
-        if freed { for _ in 0..<2 { commitNothing() } }
+        if freed { makeFreedPagesUsable() }
     }
 
     /// Frees a few blobs of the graveyard in one transaction. Returns false if there was nothing to free.
