@@ -79,6 +79,12 @@ import Testing
             try peer.send(bytes)
             #expect(try peer.receiveRefusal() == code, "\(name)")
         }
+        // A refusal that one item is to blame for names it.
+        var two = put
+        two.items.insert(PutItem(name: put.items[0].name, tokens: 0, payload: Payload(byteCount: 0)), at: 0)
+        try peer.send(two.frame(requestID: 8))
+        let refusal = try peer.receive()!.body.withUnsafeBytes { try Refusal(body: $0) }
+        #expect(refusal.error.code == .malformed && refusal.item == 1)
         for piece in pieces { #expect(try client.get(piece, session: session) == piece.bytes) }
         #expect(daemon.isRunning)
     }

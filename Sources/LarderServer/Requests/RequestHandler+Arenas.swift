@@ -63,6 +63,7 @@ extension RequestHandler {
             let (first, second) = (items[one], items[next])
             let isBeside = first.region.arena == second.region.arena && first.byteCount > 0 && second.byteCount > 0
             if isBeside && second.region.offset - first.region.offset < first.byteCount {
+                itemAtHand = UInt32(max(one, next))
                 throw LarderError(
                     .invalidArgument,
                     "the regions of items \(min(one, next)) and \(max(one, next)) overlap; give each its own")

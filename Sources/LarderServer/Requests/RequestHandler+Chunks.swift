@@ -10,11 +10,13 @@ extension RequestHandler {
         var items: [PageOutItem] = []
         items.reserveCapacity(request.items.count)
         for item in request.items {
+            itemAtHand = UInt32(items.count)
             items.append(
                 PageOutItem(
                     session: item.name.session, rank: item.name.rank, component: item.name.component,
                     offset: item.name.offset, tokens: item.tokens, bytes: try bytes(of: item, items.count, &fields)))
         }
+        itemAtHand = nil
         try fields.finish("the put")
         guard outbox.beginRequest(items: items.count) else {
             throw LarderError(.shuttingDown, "the connection is closing")

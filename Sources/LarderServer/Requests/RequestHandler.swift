@@ -15,6 +15,8 @@ final class RequestHandler {
     let arenas: ArenaTable
     /// Descriptors that came with the request at hand.
     let descriptors = ReceivedDescriptors()
+    /// The batch item that is being read, for a refusal of the whole request because of it.
+    var itemAtHand: UInt32?
     /// True once the handshake is done.
     private(set) var hasGreeted = false
 
@@ -35,6 +37,7 @@ final class RequestHandler {
         defer {
             payload.reset()
             descriptors.closeAll()
+            itemAtHand = nil
         }
         guard hasGreeted || header.type == MessageType.hello.rawValue else {
             let error = LarderError(
@@ -66,7 +69,8 @@ final class RequestHandler {
     func refuse(_ requestID: UInt64, _ error: LarderError) throws(SystemError) {
         services.counters.count { $0.refusals += 1 }
         log.debug("refused", metadata: ["code": "\(error.code.name)", "reason": "\(error.message)"])
-        try outbox.send(Refusal(error.clipped).frame(type: FrameHeader.errorType, requestID: requestID))
+        try outbox.send(
+            Refusal(error.clipped, item: itemAtHand).frame(type: FrameHeader.errorType, requestID: requestID))
     }
 
     /// A frame to send at once: fields, then a payload.
