@@ -2,7 +2,7 @@
 import Glibc
 
 /// A set of page numbers: a bitmap for the pages in the file, a hash set for the few free pages beyond its end.
-struct PageClaims: ~Copyable {
+final class PageClaims {
     /// Pages that the bitmap covers, from 0.
     let pages: Int
     private let words: UnsafeMutablePointer<UInt64>
@@ -21,7 +21,7 @@ struct PageClaims: ~Copyable {
 
     /// Claims `page`. Returns false if it was claimed before.
     @inline(__always)
-    mutating func claim(_ page: Int) -> Bool {
+    func claim(_ page: Int) -> Bool {
         guard page < pages else {
             guard beyond.insert(page).inserted else { return false }
             count += 1

@@ -56,7 +56,7 @@ struct FileChecker: ~Copyable {
     let nodeSizes: UnsafeMutableBufferPointer<UInt16>
     /// For what is read between pages.
     let scratch: UnsafeMutableRawBufferPointer
-    var claims: PageClaims
+    let claims: PageClaims
 
     init(path: String, file: consuming SizedFile) throws(FileCheck.Failure) {
         let meta = try FileChecker.newestMeta(of: file, path: path)

@@ -29,7 +29,11 @@ import Testing
             let writer = try WorkerThread(name: "writer") {
                 Self.write(first..<first + 200, seed: seed, socket, journal)
             }
-            Clock.sleep(milliseconds: Int.random(in: 1...60, using: &generator))
+            // The moment counts in acknowledged chunks, so that it does not depend on the machine's speed.
+            let before = journal.acknowledged.withLock { $0.count }
+            let wanted = before + Int.random(in: 0...80, using: &generator)
+            _ = journal.acknowledged.wait(until: Clock.deadline(seconds: 20)) { $0.count >= wanted ? true : nil }
+            Clock.sleep(milliseconds: Int.random(in: 0...10, using: &generator))
             #expect(daemon.end(signal: 9) == 137)
             writer.join()
             try daemon.start()
@@ -65,7 +69,7 @@ import Testing
                 }
                 let results = try client.put(pieces, session: session)
                 for (index, result) in zip(indices, results) where result.errorCode == nil {
-                    _ = journal.acknowledged.withLock { $0.insert(index) }
+                    _ = journal.acknowledged.signal { $0.insert(index) }
                 }
             }
         } catch { /* the daemon was killed */  }
