@@ -46,9 +46,6 @@ public enum Process {
         return Int(clamping: limit.rlim_cur)
     }
 
-    /// Ignores SIGPIPE, so that a write to a closed socket is an error and not the end.
-    public static func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
-
     /// Ends the process at once with `code`, without running exit handlers, _exit(2).
     public static func exitNow(_ code: Int32) -> Never { _exit(code) }
 
