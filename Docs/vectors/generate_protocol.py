@@ -185,6 +185,7 @@ def arenas():
         ],
     }, b"\x01\x02"
     yield "get_into", "request", 34, {
+        "layer_group": 3,
         "items": [
             {"chunk": chunk(65, 3, 0, 0), "first_layer": 2, "layers": 1, "region_bytes": 48, **at(7, 8192)},
             {"chunk": TOP_CHUNK, "first_layer": U32, "layers": U32 - 1, "region_bytes": U64, **at(U32, U64 - 2)},
@@ -196,6 +197,9 @@ def arenas():
             got(0, 0, error("miss", "")),
         ]
     }
+    yield "get_into", "progress", 34, {"layers": U32 - 5}
+    yield "prefetch", "request", 35, {"session": 65, "at_most": U64 - 6}
+    yield "prefetch", "answer", 35, {}
 
 
 def chunks():

@@ -24,8 +24,10 @@ MESSAGE_TYPES = {
     "register_arena": 0x0010,
     "close_arena": 0x0011,
     "get_into": 0x0012,
+    "prefetch": 0x0013,
 }
 ANSWER_BIT = 0x8000
+PROGRESS_BIT = 0x4000
 REFUSAL_TYPE = 0xFFFF
 MAGIC = b"LRDR"
 NO_ITEM = 0xFFFF_FFFF
@@ -261,7 +263,8 @@ REQUESTS = {
     "open_arena": lambda f: u64(f["arena_bytes"]),
     "register_arena": lambda f: u64(f["arena_bytes"]),
     "close_arena": lambda f: u32(f["arena"]),
-    "get_into": lambda f: items(f["items"], get_into_item),
+    "get_into": lambda f: u32(f["layer_group"]) + items(f["items"], get_into_item),
+    "prefetch": lambda f: u64(f["session"]) + u64(f["at_most"]),
 }
 
 ANSWERS = {
@@ -288,19 +291,22 @@ ANSWERS = {
     "stat": lambda f: items(f["facts"], lambda x: string(x["name"]) + string(x["value"]))
     + items(f["counters"], lambda x: string(x["name"]) + u64(x["value"])),
     "sync": lambda f: b"",
+    "prefetch": lambda f: b"",
     "verify": verify_answer,
 }
+
+PROGRESS = {"get_into": lambda f: u32(f["layers"])}
 
 
 def fields_of(message, kind, fields):
     """The bytes of a message's fields."""
     if kind == "refusal":
         return refusal(fields)
-    return (REQUESTS if kind == "request" else ANSWERS)[message](fields)
+    return {"request": REQUESTS, "answer": ANSWERS, "progress": PROGRESS}[kind][message](fields)
 
 
 def type_of(message, kind):
     """The number in the header's type."""
     if kind == "refusal":
         return REFUSAL_TYPE
-    return MESSAGE_TYPES[message] | (ANSWER_BIT if kind == "answer" else 0)
+    return MESSAGE_TYPES[message] | {"request": 0, "answer": ANSWER_BIT, "progress": ANSWER_BIT | PROGRESS_BIT}[kind]

@@ -87,11 +87,15 @@ def bad_requests():
     yield "item_cut", "get", u32(2) + get_item + get_item[:-1], "malformed"
     yield "payload_in_a_request", "get", u32(1) + get_item + b"payload", "malformed"
     for message, length in (
-        ("resume", 16), ("truncate", 16), ("drop", 8), ("list_models", 4), ("list_chunks", 20), ("verify", 20),
+        ("resume", 16), ("truncate", 16), ("prefetch", 16), ("drop", 8), ("list_models", 4), ("list_chunks", 20), ("verify", 20),
         ("open_arena", 8), ("register_arena", 8), ("close_arena", 4),
     ):
         yield "one_byte_short", message, bytes(length - 1), "malformed"
         yield "trailing_byte", message, bytes(length + 1), "malformed"
+    yield "empty", "get_into", b"", "malformed"
+    yield "items_missing", "get_into", u32(1), "malformed"
+    yield "4097_items", "get_into", u32(0) + u32(LIMITS["batch_items"] + 1), "invalidArgument"
+    yield "item_cut", "get_into", u32(0) + u32(1) + get_item + u32(1) + u64(0) + u64(1)[:-1], "malformed"
     yield "after_missing", "list_sessions", string("n"), "malformed"
     yield "namespace_overlong", "list_sessions", text(BAD_TEXTS["overlong"]) + u64(0), "invalidArgument"
     yield "trailing_byte", "list_sessions", string("") + u64(0) + b"\x00", "malformed"
@@ -117,6 +121,11 @@ def bad_puts():
     yield "payload_sum_wraps", "put", put([put_item(5), put_item(2**64 - 5)]) + b"x" * 5, "malformed"
     yield "trailing_byte", "put", put([put_item(4)]) + b"x" * 5, "malformed"
     yield "trailing_byte_without_items", "put", put([]) + b"x", "malformed"
+
+
+def bad_progress():
+    yield "one_byte_short", "get_into", bytes(3), "malformed"
+    yield "trailing_byte", "get_into", bytes(5), "malformed"
 
 
 def bad_answers():
@@ -161,7 +170,8 @@ def bad_answers():
 
 def hostile_vectors():
     """Frames whose body must be refused, with the documented code."""
-    for kind, group in (("request", bad_requests()), ("answer", bad_answers())):
+    groups = (("request", bad_requests()), ("answer", bad_answers()), ("progress", bad_progress()))
+    for kind, group in groups:
         for name, message, body, code in group:
             yield {
                 "name": f"{message}_{kind}_{name}", "message": message, "kind": kind, "code": code,
@@ -205,7 +215,7 @@ def connection_vectors():
     yield case("frame_too_long_before_handshake", "frameTooLong", True, over_long)
     yield case("frame_too_long", "frameTooLong", True, hello, over_long)
     yield case("second_handshake", "handshake", False, hello, greeting(1, 1))
-    for type_number in (0x0000, 0x0013, 0x7FFF, 0x8001, 0x800C, 0xFFFF):
+    for type_number in (0x0000, 0x00FF, 0x7FFF, 0x8001, 0x800C, 0xFFFF):
         yield case(f"unknown_request_{type_number:04x}", "unknownRequest", False, hello, frame(type_number, 42, b""))
     for entry in bad_requests():
         if entry[1] != "hello":

@@ -117,18 +117,53 @@ extension Client {
     /// Pages into arenas. Returns for each chunk its tokens, or why it was not served.
     public func get(_ chunks: [ArenaPageIn]) throws(ClientError) -> [Result<UInt32, LarderError>] {
         try pipeline(chunks, size: \.destination.range.count, itemLimit: Self.getItems) { part throws(ClientError) in
-            let items = part.map {
-                GetIntoItem(item: $0.item, region: $0.destination.region, byteCount: UInt64($0.destination.range.count))
-            }
-            return try transport.send(GetInto(items: items))
+            try transport.send(GetInto(items: part.map(\.wireItem)))
         } results: { answer, part throws(ClientError) in
-            let results = try transport.decode(answer, as: GetInto.self) { body throws(LarderError) in
-                try GetAnswer(body: body).results
-            }
-            guard results.count == part.count else {
-                throw .violation("\(results.count) results for \(part.count) chunks")
-            }
-            return results.map { $0.status.error.map { .failure($0) } ?? .success($0.tokens) }
+            try intoResults(answer, count: part.count)
         }
+    }
+
+    /// Pages into arenas in one request, layer after layer, so that a worker can start on the first while later ones are on
+    /// their way.
+    ///
+    /// - Parameters:
+    ///   - chunks: at most ``Welcome/batchItems``.
+    ///   - layerGroup: how often to be told: after so many layers; more than 0.
+    ///   - onProgress: told that the first so many layers of every chunk are in place. May be told less often, and not at
+    ///     all once a chunk is not served; the results are what counts.
+    /// - Returns: for each chunk its tokens, or why it was not served.
+    public func get(
+        _ chunks: [ArenaPageIn], layerGroup: UInt32, onProgress: (_ layers: UInt32) -> Void
+    ) throws(ClientError) -> [Result<UInt32, LarderError>] {
+        let id = try transport.send(GetInto(layerGroup: layerGroup, items: chunks.map(\.wireItem)))
+        while true {
+            let answer = try transport.receive()
+            guard answer.header.requestID == id else {
+                throw .violation("it answered request \(answer.header.requestID), not \(id)")
+            }
+            guard answer.header.type == LayersLanded.frameType else {
+                return try intoResults(answer, count: chunks.count)
+            }
+            guard let landed = try? LayersLanded(body: answer.body) else {
+                throw .violation("a progress frame that cannot be read")
+            }
+            onProgress(landed.layers)
+        }
+    }
+
+    private func intoResults(
+        _ answer: Transport.Answer, count: Int
+    ) throws(ClientError) -> [Result<UInt32, LarderError>] {
+        let results = try transport.decode(answer, as: GetInto.self) { body throws(LarderError) in
+            try GetAnswer(body: body).results
+        }
+        guard results.count == count else { throw .violation("\(results.count) results for \(count) chunks") }
+        return results.map { $0.status.error.map { .failure($0) } ?? .success($0.tokens) }
+    }
+}
+
+extension ArenaPageIn {
+    fileprivate var wireItem: GetIntoItem {
+        GetIntoItem(item: item, region: destination.region, byteCount: UInt64(destination.range.count))
     }
 }

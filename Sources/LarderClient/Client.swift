@@ -56,6 +56,11 @@ public final class Client {
     /// Forgets a session.
     public func drop(session: UInt64) throws(ClientError) { _ = try transport.ask(Drop(session: session)) }
 
+    /// Has the daemon bring what a resume would load into memory, in the background.
+    public func prefetch(session: UInt64, atMost: UInt64 = .max) throws(ClientError) {
+        _ = try transport.ask(Prefetch(session: session, atMost: atMost))
+    }
+
     /// Makes everything committed survive power loss.
     public func synchronise() throws(ClientError) { _ = try transport.ask(Sync()) }
 

@@ -34,7 +34,7 @@ public enum ChunkEncoder {
     }
 
     /// Encodes one block into `target`, which is as long as the raw block.
-    private static func encode(
+    static func encode(
         block input: UnsafeRawBufferPointer, shape: ChunkShape, choice: EncodingChoice,
         into target: UnsafeMutableRawBufferPointer, scratch: CodecScratch
     ) -> BlockEntry {

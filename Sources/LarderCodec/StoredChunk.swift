@@ -65,42 +65,19 @@ public struct StoredChunk {
     ) throws(ChunkDamage) {
         precondition(layers.lowerBound >= 0 && layers.upperBound <= shape.layers, "layers beyond the chunk")
         precondition(output.count == layers.count * shape.layerBytes, "output of another size than the layers")
-        let wanted = shape.blocks(ofLayers: layers)
         let origin = layers.lowerBound * shape.layerBytes
-        var offset = ChunkHeader.overhead(blocks: shape.blockCount)
-        for block in 0..<wanted.upperBound {
-            let entry = entry(block)
-            let next = offset + Int(entry.storedBytes)
-            if block >= wanted.lowerBound {
-                let range = shape.blockRange(block)
-                let stored = UnsafeRawBufferPointer(rebasing: bytes[offset..<next])
-                let target = UnsafeMutableRawBufferPointer(
-                    rebasing: output[range.lowerBound - origin..<range.upperBound - origin])
-                try decode(block, entry, stored, into: target, scratch: scratch)
-            }
-            offset = next
+        var blocks = blocks(ofLayers: layers)
+        while let block = blocks.next(belowLayer: layers.upperBound) {
+            let target = UnsafeMutableRawBufferPointer(
+                rebasing: output[block.rawRange.lowerBound - origin..<block.rawRange.upperBound - origin])
+            try block.decode(into: target, scratch: scratch)
         }
     }
 
-    private func decode(
-        _ block: Int, _ entry: BlockEntry, _ stored: UnsafeRawBufferPointer,
-        into target: UnsafeMutableRawBufferPointer, scratch: CodecScratch
-    ) throws(ChunkDamage) {
-        if entry.encoding == Encoding.raw.rawValue {
-            guard stored.count == target.count else { throw .blockContent(block: block) }
-            guard CRC32C.copy(stored, to: target.baseAddress!) == entry.checksum else {
-                throw .blockChecksum(block: block)
-            }
-            return
-        }
-        guard CRC32C.checksum(stored) == entry.checksum else { throw .blockChecksum(block: block) }
-        let whole =
-            switch Encoding(rawValue: entry.encoding) {
-            case .lz4: LZ4.decompress(stored, into: target)
-            case .cascade: Cascade.decode(stored, elementType: shape.elementType, into: target, scratch: scratch)
-            default: false
-            }
-        if !whole { throw .blockContent(block: block) }
+    /// The blocks of a range of layers, in order.
+    public func blocks(ofLayers layers: Range<Int>) -> StoredBlocks {
+        precondition(layers.lowerBound >= 0 && layers.upperBound <= shape.layers, "layers beyond the chunk")
+        return StoredBlocks(bytes, shape, shape.blocks(ofLayers: layers))
     }
 
     private func entry(_ block: Int) -> BlockEntry {

@@ -51,6 +51,20 @@ public enum Limits {
 
     // The daemon.
 
+    /// Threads that may encode or decode at once, beside helpers: each takes 1.2 MiB of working memory.
+    public static let codecScratches = 16
+    /// Threads that help others to encode and decode.
+    public static let codecHelpers = 64
+    /// Raw bytes of the smallest work that is shared with helpers: less is done before they are awake.
+    public static let sharedWorkBytes = 512 << 10
+    /// Raw bytes of a page-out that are encoded and queued together, unless a single chunk is larger.
+    public static let pageOutBytes = 8 << 20
+    /// Blocks of a page-in that are listed and decoded together.
+    public static let blocksAtOnce = 1_024
+    /// Sessions that wait to be prefetched.
+    public static let prefetches = 64
+    /// Progress frames of one page-in.
+    public static let progressFrames = 64
     /// Arenas of one connection.
     public static let arenasPerConnection = 16
     /// Seconds that a peer may take to complete a frame that it began, and to say hello; and a second more for each

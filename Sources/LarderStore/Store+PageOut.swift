@@ -34,44 +34,92 @@ extension Store {
     /// Stored bytes of a chunk, or why it was refused.
     public typealias PageOutResult = Result<Int, LarderError>
 
-    /// Checks, encodes and queues chunks.
+    /// Checks, encodes and queues chunks, a few MiB at a time, so that memory stays bounded and the writer begins early.
     ///
     /// - Parameters:
-    ///   - reader: the calling thread's; its scratch memory encodes.
+    ///   - reader: the calling thread's.
     ///   - completion: called once, with a result an item: for `accepted` on this thread, before the commit; otherwise
     ///     from a writer's thread after the commit, or on this thread if nothing was queued.
     public func pageOut(
         _ items: [PageOutItem], encoding: EncodingChoice, acknowledgement: Acknowledgement, reader: StoreReader,
         completion: @escaping @Sendable ([PageOutResult]) -> Void
     ) {
+        if items.isEmpty { return completion([]) }
         let gathering = Gathering(count: items.count, completion: completion)
-        var prepared: [Int: (indices: [Int], chunks: [PreparedChunk])] = [:]
+        var part = PageOutPart(shard: 0)
+        /// Why a shard takes no more: a writer that had no room once is not waited for again in the same request.
+        var refusals: [Int: LarderError] = [:]
+        func submitPart() {
+            if part.chunks.isEmpty { return }
+            do throws(LarderError) {
+                if let refusal = refusals[part.shard] { throw refusal }
+                try submit(part, encoding, acknowledgement, gathering)
+            } catch {
+                refusals[part.shard] = error
+                gathering.set(part.indices, part.chunks.map { _ in .failure(error) })
+            }
+        }
         for (index, item) in items.enumerated() {
             do throws(LarderError) {
-                let chunk = try reader.prepare(item, encoding: encoding)
-                prepared[try shardIndex(of: item.session), default: ([], [])].indices.append(index)
-                prepared[try shardIndex(of: item.session)]!.chunks.append(chunk)
+                let chunk = try reader.plan(item)
+                let shard = try shardIndex(of: item.session)
+                if shard != part.shard || !part.hasRoom(for: chunk) {
+                    submitPart()
+                    part = PageOutPart(shard: shard)
+                }
+                part.add(chunk, index)
             } catch { gathering.set([index], [.failure(error)]) }
         }
-        for (shard, group) in prepared {
-            let isAccepted = acknowledgement == .accepted
-            let mutation = PutMutation(group.chunks, isDurable: acknowledgement == .durable) { [log] results in
-                if isAccepted {
-                    let failures = results.compactMap { if case .failure(let error) = $0 { error } else { nil } }
-                    if let error = failures.first {
-                        log.warning("an accepted chunk was not stored", metadata: ["reason": "\(error)"])
-                    }
-                } else {
-                    gathering.set(group.indices, results)
-                }
+        submitPart()
+    }
+
+    /// Encodes and queues a part of a page-out. Throws if the writer does not take it.
+    private func submit(
+        _ part: PageOutPart, _ encoding: EncodingChoice, _ acknowledgement: Acknowledgement, _ gathering: Gathering
+    ) throws(LarderError) {
+        let writer = writers[part.shard]
+        // Room in the queue comes before memory to encode into: what waits to be written is bounded, whoever sends it.
+        try writer.reserve(part.memoryBytes)
+        let chunks = encode(part.chunks, encoding)
+        let isAccepted = acknowledgement == .accepted
+        let mutation = PutMutation(
+            chunks, byteCount: part.memoryBytes, isDurable: acknowledgement == .durable
+        ) { [log, indices = part.indices] results in
+            if !isAccepted { return gathering.set(indices, results) }
+            for case .failure(let error) in results {
+                log.warning("an accepted chunk was not stored", metadata: ["reason": "\(error)"])
             }
-            do throws(LarderError) {
-                let sizes = group.chunks.map { PageOutResult.success($0.storedBytes) }
-                try writers[shard].submit(mutation)
-                if isAccepted { gathering.set(group.indices, sizes) }
-            } catch { gathering.set(group.indices, group.chunks.map { _ in .failure(error) }) }
         }
-        if items.isEmpty { completion([]) }
+        let sizes = chunks.map { PageOutResult.success($0.storedBytes) }
+        do { try writer.submit(reserved: mutation) } catch {
+            writer.giveBack(part.memoryBytes)
+            throw error
+        }
+        if isAccepted { gathering.set(part.indices, sizes) }
+    }
+
+    /// Encodes chunks, block by block, with the team's help.
+    private func encode(_ chunks: [PlannedChunk], _ encoding: EncodingChoice) -> [PreparedChunk] {
+        let encoded = chunks.map { $0.stored == nil ? EncodedChunk($0.shape) : nil }
+        /// The first block of each chunk in the list of all blocks.
+        var starts: [Int] = []
+        var count = 0
+        var bytes = 0
+        for case (let chunk, .some) in zip(chunks, encoded) {
+            starts.append(count)
+            count += chunk.shape.blockCount
+            bytes += chunk.shape.rawBytes
+        }
+        let work = zip(chunks, encoded).compactMap { chunk, encoded in encoded.map { (raw: chunk.raw, encoded: $0) } }
+        team.run(count: count, bytes: bytes) { index, scratch in
+            let chunk = starts.partitioningIndex { $0 > index } - 1
+            work[chunk].encoded.encode(
+                block: index - starts[chunk], of: work[chunk].raw, choice: encoding, scratch: scratch)
+        }
+        return zip(chunks, encoded).map { chunk, encoded in
+            encoded?.finish()
+            return PreparedChunk(chunk, encoded)
+        }
     }
 
     /// Collects the results of one request from several shards.
@@ -84,6 +132,7 @@ extension Store {
             self.completion = completion
         }
 
+        /// Each item's result is set once.
         func set(_ indices: [Int], _ results: [PageOutResult]) {
             let complete = state.withLock { state -> [PageOutResult]? in
                 for (index, result) in zip(indices, results) { state.results[index] = result }
@@ -92,5 +141,51 @@ extension Store {
             }
             if let complete { completion(complete) }
         }
+    }
+}
+
+/// A checked item of a page-out.
+struct PlannedChunk {
+    let key: ChunkKey
+    let component: Component
+    let modelID: UInt32
+    let shape: ChunkShape
+    let raw: UnsafeRawBufferPointer
+    /// The record of these very bytes at this very place, if they are stored already.
+    let stored: ChunkRecord?
+
+    /// Bytes of memory that the chunk takes until it is written.
+    var memoryBytes: Int { 256 + (stored == nil ? ChunkEncoder.bound(shape) : 0) }
+}
+
+/// Neighbouring items of a page-out that go to one writer together.
+private struct PageOutPart {
+    let shard: Int
+    private(set) var indices: [Int] = []
+    private(set) var chunks: [PlannedChunk] = []
+    private(set) var memoryBytes = 0
+
+    init(shard: Int) { self.shard = shard }
+
+    func hasRoom(for chunk: PlannedChunk) -> Bool {
+        chunks.isEmpty || memoryBytes + chunk.memoryBytes <= Limits.pageOutBytes
+    }
+
+    mutating func add(_ chunk: PlannedChunk, _ index: Int) {
+        chunks.append(chunk)
+        indices.append(index)
+        memoryBytes += chunk.memoryBytes
+    }
+}
+
+extension Array {
+    /// The first index whose element satisfies a condition that all after it satisfy too; the count if there is none.
+    fileprivate func partitioningIndex(_ isAfter: (Element) -> Bool) -> Int {
+        var (low, high) = (0, count)
+        while low < high {
+            let middle = (low + high) / 2
+            if isAfter(self[middle]) { high = middle } else { low = middle + 1 }
+        }
+        return low
     }
 }

@@ -14,6 +14,8 @@ public final class Store: Sendable {
 
     let shards: [Shard]
     let writers: [ShardWriter]
+    let team: CodecTeam
+    let prefetcher = Prefetcher()
     let catalog: Catalog
     let log: Logger
     /// Rises with every change that can make what a reader remembers of a session untrue.
@@ -55,10 +57,12 @@ public final class Store: Sendable {
         for shard in shards {
             writers.append(
                 try ShardWriter(
-                    shard, queueBytes: configuration.queueBytes / configuration.shards, frees: configuration.frees,
-                    log: log))
+                    shard, queueBytes: configuration.queueBytes / configuration.shards, configuration, log: log))
         }
         self.writers = writers
+        do { team = try CodecTeam(helpers: configuration.codecHelpers) } catch {
+            throw LarderError(.storage, "no threads to encode with: \(error)")
+        }
     }
 
     private static func lock(_ directory: String) throws(LarderError) -> LockFile {
@@ -79,7 +83,11 @@ public final class Store: Sendable {
     }
 
     /// Commits all that was accepted, makes it durable, and refuses what comes after. Idempotent.
-    public func close() { for writer in writers { writer.stop() } }
+    public func close() {
+        prefetcher.stop()
+        for writer in writers { writer.stop() }
+        team.stop()
+    }
 
     // MARK: models and sessions
 

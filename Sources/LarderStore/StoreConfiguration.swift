@@ -13,6 +13,10 @@ public struct StoreConfiguration: Sendable {
     public var queueBytes: Int
     /// Threads that may read at once.
     public var readers: Int
+    /// Seconds that a page-out waits for room in a writer's queue before it is answered `busy`.
+    public var queueWaitSeconds = Limits.queueWaitSeconds
+    /// Threads that help others to encode and decode.
+    public var codecHelpers = 0
     /// False to leave dropped state where it is: for looking at a store.
     public var frees = true
 

@@ -15,6 +15,9 @@ public struct LockFile: ~Copyable, Sendable {
 
     private init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
 
+    /// Unlocks: closing alone would not, while a child between fork and exec has the descriptor too.
+    deinit { flock(descriptor.number, LOCK_UN) }
+
     /// Creates or opens `path` and takes flock(2) on it without waiting.
     public static func acquire(_ path: String) throws(Failure) -> LockFile {
         do throws(SystemError) {

@@ -38,6 +38,9 @@ public final class Monitor<State>: @unchecked Sendable {
     /// Takes the mutex, for code that cannot live in a closure (what it borrows cannot be captured). ``leave()`` follows.
     public func enter() { pthread_mutex_lock(mutex) }
 
+    /// Takes the mutex if nobody has it; false if somebody has.
+    public func tryEnter() -> Bool { pthread_mutex_trylock(mutex) == 0 }
+
     /// Gives back what ``enter()`` took.
     public func leave() { pthread_mutex_unlock(mutex) }
 

@@ -16,6 +16,9 @@ public enum Process {
         return count > 0 ? String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self) : ""
     }
 
+    /// Processors that this process may run on, sched_getaffinity(2).
+    public static var processors: Int { Int(larder_processors()) }
+
     /// A variable of the environment.
     public static func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
 

@@ -99,6 +99,19 @@ public struct UnixSocket: ~Copyable, Sendable {
         }
     }
 
+    /// Sends all of `bytes`, or nothing if the peer's buffer has no room for any of them: false.
+    public func sendWithoutWaiting(_ bytes: UnsafeRawBufferPointer) throws(SystemError) -> Bool {
+        let flags = Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT)
+        let sent = Glibc.send(descriptor.number, bytes.baseAddress!, bytes.count, flags)
+        if sent < 0 {
+            if errno == EAGAIN || errno == EINTR { return false }
+            throw SystemError("send")
+        }
+        // A frame that was begun must be completed.
+        try send(UnsafeRawBufferPointer(rebasing: bytes[sent...]))
+        return true
+    }
+
     /// Ends both directions, so that threads blocked on the socket return, shutdown(2).
     public func shutdown() { _ = Glibc.shutdown(descriptor.number, Int32(SHUT_RDWR)) }
 

@@ -127,20 +127,49 @@ public struct GetIntoItem: Message {
 
 /// Page in to shared memory: no byte crosses the socket.
 public struct GetInto: Request {
-    /// Answers with ``GetAnswer``, whose payloads name the regions.
+    /// Answers with ``GetAnswer``, whose payloads name the regions; before it, perhaps, ``LayersLanded``.
     public typealias Answer = GetAnswer
     /// getInto.
     public static let type = MessageType.getInto
 
+    /// 0 to be told only when all is done; else after so many layers of every item, or somewhat more.
+    public var layerGroup: UInt32
     /// The chunks.
     public var items: [GetIntoItem]
 
     /// A request.
-    public init(items: [GetIntoItem]) { self.items = items }
+    public init(layerGroup: UInt32 = 0, items: [GetIntoItem]) {
+        self.layerGroup = layerGroup
+        self.items = items
+    }
 
-    public func write(to writer: inout ByteWriter) { writer.write(list: items) }
+    public func write(to writer: inout ByteWriter) {
+        writer.write(layerGroup)
+        writer.write(list: items)
+    }
 
     public init(from reader: inout ByteReader) throws(LarderError) {
+        layerGroup = try reader.read(UInt32.self, "layer group")
         items = try reader.readList(of: GetIntoItem.self, limit: Limits.batchItems, "get into")
     }
+}
+
+/// Tells, before the answer to ``GetInto``, how far it is. Sent only while every item is served, and never when it would have
+/// to wait for the peer to read: a hint to begin early, not a promise to be told.
+public struct LayersLanded: Message {
+    /// So many layers of every item, from its first on, are in place.
+    public var layers: UInt32
+
+    /// A message.
+    public init(layers: UInt32) { self.layers = layers }
+
+    public func write(to writer: inout ByteWriter) { writer.write(layers) }
+
+    public init(from reader: inout ByteReader) throws(LarderError) { layers = try reader.read(UInt32.self, "layers") }
+
+    /// The type of its frames.
+    public static let frameType = MessageType.getInto.rawValue | FrameHeader.answerBit | FrameHeader.progressBit
+
+    /// The message as a frame.
+    public func frame(requestID: UInt64) -> [UInt8] { frame(type: Self.frameType, requestID: requestID) }
 }

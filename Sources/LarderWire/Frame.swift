@@ -38,6 +38,8 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
     case closeArena = 0x0011
     /// Page in to an arena.
     case getInto = 0x0012
+    /// Bring a session's state into memory.
+    case prefetch = 0x0013
 }
 
 /// The 16 bytes before every message (Docs/PROTOCOL.md, "Frame").
@@ -46,6 +48,8 @@ public struct FrameHeader: Sendable, Hashable {
     public static let byteCount = 16
     /// Set in the type of an answer.
     public static let answerBit: UInt16 = 0x8000
+    /// Set beside ``answerBit`` in a frame that tells of progress; the answer itself follows.
+    public static let progressBit: UInt16 = 0x4000
     /// The type of an answer that refuses the whole request.
     public static let errorType: UInt16 = 0xFFFF
 

@@ -306,6 +306,35 @@ public struct Drop: Request {
     public init(from reader: inout ByteReader) throws(LarderError) { session = try reader.read(UInt64.self, "session") }
 }
 
+/// Bring what a resume would load into memory, in the background; the answer does not wait for it.
+public struct Prefetch: Request {
+    /// Answers with ``Done``.
+    public typealias Answer = Done
+    /// prefetch.
+    public static let type = MessageType.prefetch
+
+    /// Session id.
+    public var session: UInt64
+    /// Largest offset of interest in tokens.
+    public var atMost: UInt64
+
+    /// A request.
+    public init(session: UInt64, atMost: UInt64 = .max) {
+        self.session = session
+        self.atMost = atMost
+    }
+
+    public func write(to writer: inout ByteWriter) {
+        writer.write(session)
+        writer.write(atMost)
+    }
+
+    public init(from reader: inout ByteReader) throws(LarderError) {
+        session = try reader.read(UInt64.self, "session")
+        atMost = try reader.read(UInt64.self, "at most")
+    }
+}
+
 /// Make everything committed survive power loss.
 public struct Sync: Request {
     /// Answers with ``Done``.

@@ -137,19 +137,18 @@ import Testing
             }
             let reader = StoreReader(opened.0, userID: 0)
             for (index, chunk) in chunks.enumerated() {
-                do {
-                    var bytes: [UInt8] = []
-                    let room = UnsafeMutableRawBufferPointer.allocate(byteCount: chunk.count, alignment: 64)
-                    defer { room.deallocate() }
-                    _ = try reader.pageIn(
-                        PageInItem(session: session, rank: 0, component: 0, offset: UInt64(index * 64))
-                    ) { count throws(LarderError) in
-                        if count != chunk.count { throw LarderError(.damaged, "another size") }
-                        return room
+                let room = UnsafeMutableRawBufferPointer.allocate(byteCount: chunk.count, alignment: 64)
+                defer { room.deallocate() }
+                let item = PageInItem(session: session, rank: 0, component: 0, offset: UInt64(index * 64))
+                let results = reader.pageIn([item]) { found in
+                    found.map { one in
+                        one.rawBytes == chunk.count
+                            ? .success(room) : .failure(LarderError(.damaged, "another size"))
                     }
-                    bytes = Array(room)
-                    #expect(bytes == chunk, "a flipped bit at \(place) was served")
-                } catch {
+                }
+                switch results[0] {
+                case .success: #expect(Array(room) == chunk, "a flipped bit at \(place) was served")
+                case .failure(let error):
                     #expect(
                         [.damaged, .miss, .unknownSession, .unknownComponent, .forbidden, .storage].contains(
                             error.code), "\(error)")

@@ -80,13 +80,15 @@ final class StoreFixture {
     {
         var buffer: UnsafeMutableRawBufferPointer?
         defer { buffer?.deallocate() }
-        _ = try reader.pageIn(
-            PageInItem(
-                session: session, rank: 0, component: component, offset: offset, firstLayer: firstLayer, layers: layers)
-        ) { count throws(LarderError) in
-            buffer = .allocate(byteCount: count, alignment: 64)
-            return buffer!
+        let item = PageInItem(
+            session: session, rank: 0, component: component, offset: offset, firstLayer: firstLayer, layers: layers)
+        let results = reader.pageIn([item]) { found in
+            found.map { one in
+                buffer = .allocate(byteCount: one.rawBytes, alignment: 64)
+                return .success(buffer!)
+            }
         }
+        _ = try results[0].get()
         return Array(buffer!)
     }
 }

@@ -34,6 +34,7 @@ struct MessageTable: Sendable {
             switch kind {
             case .request: requests[message]
             case .answer: answers[message]
+            case .progress: progress[message]
             case .refusal: refusal
             }
         guard let table else { throw Fields.FieldError(what: "no \(kind) '\(message)'") }
@@ -113,7 +114,12 @@ struct MessageTable: Sendable {
         "open_arena": request(OpenArena.self) { OpenArena(byteCount: try $0["arena_bytes"].number()) },
         "register_arena": request(RegisterArena.self) { RegisterArena(byteCount: try $0["arena_bytes"].number()) },
         "close_arena": request(CloseArena.self) { CloseArena(arena: try $0["arena"].number()) },
-        "get_into": request(GetInto.self) { GetInto(items: try $0["items"].list(GetIntoItem.init)) },
+        "get_into": request(GetInto.self) {
+            GetInto(layerGroup: try $0["layer_group"].number(), items: try $0["items"].list(GetIntoItem.init))
+        },
+        "prefetch": request(Prefetch.self) {
+            Prefetch(session: try $0["session"].number(), atMost: try $0["at_most"].number())
+        },
     ]
 
     static let answers: [String: MessageTable] = [
@@ -161,7 +167,14 @@ struct MessageTable: Sendable {
         "list_chunks": answer(to: ListChunks.self) { ChunkList(chunks: try $0["chunks"].list(ChunkSummary.init)) },
         "stat": answer(to: Stat.self, StatAnswer.init),
         "sync": answer(to: Sync.self) { _ in Done() },
+        "prefetch": answer(to: Prefetch.self) { _ in Done() },
         "verify": answer(to: Verify.self, VerifyAnswer.init),
+    ]
+
+    static let progress: [String: MessageTable] = [
+        "get_into": MessageTable(LayersLanded.self, type: LayersLanded.frameType) {
+            LayersLanded(layers: try $0["layers"].number())
+        }
     ]
 
     static let refusal = MessageTable(Refusal.self, type: FrameHeader.errorType, Refusal.init)

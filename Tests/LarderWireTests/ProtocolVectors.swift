@@ -32,7 +32,7 @@ struct ProtocolVectors: Decodable, Sendable {
     }
 
     enum Kind: String, Decodable, Sendable {
-        case request, answer, refusal
+        case request, answer, progress, refusal
     }
 
     let version: Int

@@ -121,3 +121,12 @@ static inline int larder_is_size_sealed(int descriptor) {
 static inline int larder_memfd_create(const char *name) {
   return (int)syscall(SYS_memfd_create, name, LARDER_MFD_CLOEXEC | LARDER_MFD_ALLOW_SEALING);
 }
+
+/* Processors that the calling thread may run on, sched_getaffinity(2); 1 if the kernel does not say. */
+static inline int larder_processors(void) {
+  unsigned long mask[128] = {0};
+  long bytes = syscall(SYS_sched_getaffinity, 0, sizeof mask, mask);
+  int count = 0;
+  for (long word = 0; word < bytes / (long)sizeof mask[0]; word++) count += __builtin_popcountl(mask[word]);
+  return count > 0 ? count : 1;
+}

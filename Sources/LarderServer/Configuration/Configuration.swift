@@ -1,5 +1,6 @@
 import LarderModel
 import LarderStore
+import LarderSystem
 
 /// What a daemon runs with. ``Setting`` says how each value is written and where it can come from.
 public struct Configuration: Sendable {
@@ -19,8 +20,10 @@ public struct Configuration: Sendable {
     public var maxConnections = 128
     /// Bytes of encoded chunks that may wait to be written.
     public var queueBytes = 64 << 20
+    /// Threads that help connections to encode and decode: one less than the processors.
+    public var codecHelpers = min(Process.processors - 1, 15)
     /// Bytes of frames that may be in memory at once, beyond a small buffer for each connection.
-    public var inlineBytes = 256 << 20
+    public var inlineBytes = 96 << 20
     /// Bytes of shared memory that all arenas may take together; one user may hold half.
     public var arenaBytes = 16 << 30
     /// Seconds that a shutdown may take.
@@ -33,8 +36,10 @@ public struct Configuration: Sendable {
 
     /// The store's part.
     public var store: StoreConfiguration {
-        StoreConfiguration(
+        var store = StoreConfiguration(
             directory: dataDirectory, capBytes: capBytes, shards: shards, queueBytes: queueBytes,
             readers: maxConnections + 16)
+        store.codecHelpers = codecHelpers
+        return store
     }
 }

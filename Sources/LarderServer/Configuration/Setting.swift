@@ -57,6 +57,12 @@ public struct Setting: Sendable {
             configuration.queueBytes = try bytes(text)
         },
         Setting(
+            key: "codec_helpers", summary: "threads that help connections to encode and decode",
+            text: { "\($0.codecHelpers)" }
+        ) { configuration, text throws(LarderError) in
+            configuration.codecHelpers = try integer(text, 0...Limits.codecHelpers)
+        },
+        Setting(
             key: "inline_memory", summary: "bytes of frames that may be in memory at once",
             text: { "\($0.inlineBytes)" }
         ) { configuration, text throws(LarderError) in

@@ -24,7 +24,7 @@ final class InlineMemory: Sendable {
 /// A buffer that grows for one frame and shrinks after it. Used by one thread.
 final class FrameBuffer {
     /// Bytes that a connection keeps between frames, once it has needed them.
-    static let keptBytes = 1 << 20
+    static let keptBytes = 256 << 10
 
     private let memory: InlineMemory
     private var storage = UnsafeMutableRawBufferPointer(start: nil, count: 0)
@@ -59,6 +59,12 @@ final class FrameBuffer {
         }
         defer { count = needed }
         return UnsafeMutableRawBufferPointer(rebasing: storage[count..<needed])
+    }
+
+    /// Moves bytes towards the front.
+    func move(_ range: Range<Int>, to start: Int) {
+        guard range.lowerBound != start, !range.isEmpty else { return }
+        (storage.baseAddress! + start).copyMemory(from: storage.baseAddress! + range.lowerBound, byteCount: range.count)
     }
 
     /// Takes back what was appended last.

@@ -35,6 +35,14 @@ final class Outbox: Sendable {
         }
     }
 
+    /// Sends a frame that may be lost: if the peer does not read, or another frame is on its way, there is none.
+    func sendUnlessBusy(_ frame: [UInt8]) {
+        guard sending.tryEnter() else { return }
+        defer { sending.leave() }
+        // A peer that is gone is found by the answer that follows.
+        _ = try? frame.withUnsafeBytes { try socket.sendWithoutWaiting($0) }
+    }
+
     /// Sends a frame with the descriptor of shared memory.
     func send(_ frame: [UInt8], with memory: borrowing SharedMemory) throws(SystemError) {
         sending.enter()

@@ -22,35 +22,51 @@ extension RequestHandler {
         return ArenaOpened(arena: try arenas.register(descriptor, byteCount: request.byteCount))
     }
 
+    func prefetch(_ request: Prefetch) throws(LarderError) -> Done {
+        try reader.requireAccess(session: request.session)
+        try store.prefetch(session: request.session, atMost: request.atMost)
+        return Done()
+    }
+
     func closeArena(_ request: CloseArena) throws(LarderError) -> Done {
         try arenas.close(request.arena)
         return Done()
     }
 
-    /// Page in, decoding straight from the store's map into the arena.
-    func getInto(_ request: GetInto) throws(LarderError) -> GetAnswer {
+    /// Page in, decoding straight from the store's map into the arena. If the request asks for it, the layers come in
+    /// groups, and a frame after each says how many layers of every item are in place.
+    func getInto(_ requestID: UInt64, _ body: UnsafeRawBufferPointer) throws(LarderError) -> AnswerFrame {
+        let request = try GetInto(body: body)
         try requireDisjoint(request.items)
-        var results: [GetResult] = []
-        results.reserveCapacity(request.items.count)
-        for item in request.items {
-            do throws(LarderError) {
-                let region = try arenas.region(item.region, byteCount: item.byteCount)
-                let found = try reader.pageIn(PageInItem(item.item)) { bytes throws(LarderError) in
-                    guard bytes <= region.count else {
-                        throw LarderError(
-                            .wrongLength,
-                            "the layers take \(bytes) bytes, more than the \(region.count) of their region")
-                    }
-                    return UnsafeMutableRawBufferPointer(rebasing: region[..<bytes])
-                }
-                let payload = Payload(byteCount: UInt64(found.rawBytes), region: item.region)
-                results.append(GetResult(status: ItemStatus(nil), tokens: found.tokens, payload: payload))
-            } catch {
-                results.append(GetResult(status: ItemStatus(error.clipped), tokens: 0, payload: Payload(byteCount: 0)))
+        let items = request.items.map { PageInItem($0.item) }
+        let outcomes = reader.pageIn(items, layerGroup: Int(request.layerGroup)) { found in
+            found.map { one in
+                Result { () throws(LarderError) in try region(of: request.items[one.index], one.rawBytes) }
+            }
+        } progress: { layers in
+            outbox.sendUnlessBusy(LayersLanded(layers: UInt32(layers)).frame(requestID: requestID))
+        }
+        let results = zip(request.items, outcomes).map { item, outcome in
+            switch outcome {
+            case .success(let found):
+                GetResult(
+                    status: ItemStatus(nil), tokens: found.tokens,
+                    payload: Payload(byteCount: UInt64(found.rawBytes), region: item.region))
+            case .failure(let error): GetResult(failure: error)
             }
         }
         count(results)
-        return GetAnswer(results: results)
+        let type = GetInto.type.rawValue | FrameHeader.answerBit
+        return AnswerFrame(frame: GetAnswer(results: results).frame(type: type, requestID: requestID))
+    }
+
+    private func region(of item: GetIntoItem, _ bytes: Int) throws(LarderError) -> UnsafeMutableRawBufferPointer {
+        let region = try arenas.region(item.region, byteCount: item.byteCount)
+        guard bytes <= region.count else {
+            throw LarderError(
+                .wrongLength, "the layers take \(bytes) bytes, more than the \(region.count) of their region")
+        }
+        return UnsafeMutableRawBufferPointer(rebasing: region[..<bytes])
     }
 
     /// Throws if two regions of a request share a byte: what would be in it depends on the order of work.

@@ -64,31 +64,36 @@ extension RequestHandler {
     /// Page in: decodes into the connection's payload buffer, from which the answer is sent.
     func get(_ requestID: UInt64, _ body: UnsafeRawBufferPointer) throws(LarderError) -> AnswerFrame {
         let request = try Get(body: body)
-        var results: [GetResult] = []
-        results.reserveCapacity(request.items.count)
         // Fields take their part of the frame too, and the messages of items that fail.
         let room = Limits.frameBytes - request.items.count * (64 + Limits.messageBytes)
-        for item in request.items {
-            let before = payload.count
-            do throws(LarderError) {
-                let found = try reader.pageIn(PageInItem(item)) { bytes throws(LarderError) in
-                    guard before + bytes <= room else {
-                        throw LarderError(
+        var places: [Range<Int>?] = Array(repeating: nil, count: request.items.count)
+        let outcomes = reader.pageIn(request.items.map { PageInItem($0) }) { found in
+            var end = 0
+            for one in found where end + one.rawBytes <= room {
+                places[one.index] = end..<end + one.rawBytes
+                end += one.rawBytes
+            }
+            guard let memory = payload.append(end) else {
+                let error = LarderError(.busy, "no memory for an answer of \(end) bytes; ask again later, or for less")
+                return found.map { _ in .failure(error) }
+            }
+            return found.map { one in
+                guard let place = places[one.index] else {
+                    return .failure(
+                        LarderError(
                             .tooLarge,
-                            "this answer is full; ask for this chunk in a request of its own, or for fewer layers")
-                    }
-                    guard let target = payload.append(bytes) else {
-                        throw LarderError(.busy, "no memory for an answer of \(bytes) bytes; ask again later")
-                    }
-                    return target
+                            "this answer is full; ask for this chunk in a request of its own, or for fewer layers"))
                 }
-                results.append(
-                    GetResult(
-                        status: ItemStatus(nil), tokens: found.tokens,
-                        payload: Payload(byteCount: UInt64(found.rawBytes))))
-            } catch {
-                payload.removeLast(payload.count - before)
-                results.append(GetResult(status: ItemStatus(error.clipped), tokens: 0, payload: Payload(byteCount: 0)))
+                return .success(UnsafeMutableRawBufferPointer(rebasing: memory[place]))
+            }
+        }
+        keepServed(places, outcomes)
+        let results = outcomes.map { outcome in
+            switch outcome {
+            case .success(let found):
+                GetResult(
+                    status: ItemStatus(nil), tokens: found.tokens, payload: Payload(byteCount: UInt64(found.rawBytes)))
+            case .failure(let error): GetResult(failure: error)
             }
         }
         count(results)
@@ -97,6 +102,17 @@ extension RequestHandler {
             frame: answer.frame(
                 type: Get.type.rawValue | FrameHeader.answerBit, requestID: requestID, payloadBytes: payload.count),
             payload: payload.bytes)
+    }
+
+    /// Moves what was served together, where something between it was not.
+    private func keepServed(_ places: [Range<Int>?], _ outcomes: [Result<PagedIn, LarderError>]) {
+        var end = 0
+        for (place, outcome) in zip(places, outcomes) {
+            guard let place, case .success = outcome else { continue }
+            payload.move(place, to: end)
+            end += place.count
+        }
+        payload.removeLast(payload.count - end)
     }
 
     /// Counts what a page-in served and what it did not.
@@ -142,6 +158,12 @@ extension RequestHandler {
                 DamagedChunk(name: ChunkName($0.position, session: session), reason: $0.reason)
             },
             next: found.next.map { ChunkName($0, session: session) })
+    }
+}
+
+extension GetResult {
+    init(failure error: LarderError) {
+        self.init(status: ItemStatus(error.clipped), tokens: 0, payload: Payload(byteCount: 0))
     }
 }
 

@@ -114,7 +114,8 @@ final class RequestHandler {
             return nil
         case .registerArena: return try answer(id, body, registerArena)
         case .closeArena: return try answer(id, body, closeArena)
-        case .getInto: return try answer(id, body, getInto)
+        case .getInto: return try getInto(id, body)
+        case .prefetch: return try answer(id, body, prefetch)
         }
     }
 

@@ -4,46 +4,27 @@ import LarderModel
 import LarderSystem
 
 /// An encoded chunk on its way to the store.
-final class PreparedChunk: @unchecked Sendable {
+struct PreparedChunk: Sendable {
     let key: ChunkKey
     let component: Component
     let modelID: UInt32
     let shape: ChunkShape
-    /// The encoded bytes, without their identity.
-    let bytes: UnsafeMutableRawBufferPointer
-    let encoding: Encoding
-    /// A stored blob that was found to hold the same raw bytes; the chunk then carries none of its own.
+    /// The encoded bytes; nil if the same raw bytes are stored already.
+    let encoded: EncodedChunk?
+    /// The stored blob that was found to hold the same raw bytes.
     let identicalBlobID: UInt64?
     /// Bytes that it takes in the store.
     let storedBytes: Int
 
-    init(
-        key: ChunkKey, component: Component, modelID: UInt32, shape: ChunkShape, bytes: UnsafeMutableRawBufferPointer,
-        encoding: Encoding
-    ) {
-        self.key = key
-        self.component = component
-        self.modelID = modelID
-        self.shape = shape
-        self.bytes = bytes
-        self.encoding = encoding
-        identicalBlobID = nil
-        storedBytes = bytes.count
+    init(_ plan: PlannedChunk, _ encoded: EncodedChunk?) {
+        key = plan.key
+        component = plan.component
+        modelID = plan.modelID
+        shape = plan.shape
+        self.encoded = encoded
+        identicalBlobID = plan.stored?.blobID
+        storedBytes = encoded?.byteCount ?? plan.stored.map { Int($0.storedBytes) } ?? 0
     }
-
-    /// A chunk that is stored already, byte for byte.
-    init(key: ChunkKey, component: Component, modelID: UInt32, shape: ChunkShape, stored: ChunkRecord) {
-        self.key = key
-        self.component = component
-        self.modelID = modelID
-        self.shape = shape
-        bytes = UnsafeMutableRawBufferPointer(start: nil, count: 0)
-        encoding = stored.encoding
-        identicalBlobID = stored.blobID
-        storedBytes = Int(stored.storedBytes)
-    }
-
-    deinit { bytes.deallocate() }
 
     /// First token past the chunk; the offset itself for a recurrent state.
     var end: UInt64 { key.offset + UInt64(shape.tokens) }
@@ -59,12 +40,13 @@ final class PutMutation: Mutation, @unchecked Sendable {
     let byteCount: Int
 
     init(
-        _ chunks: [PreparedChunk], isDurable: Bool, completion: @escaping @Sendable ([Result<Int, LarderError>]) -> Void
+        _ chunks: [PreparedChunk], byteCount: Int, isDurable: Bool,
+        completion: @escaping @Sendable ([Result<Int, LarderError>]) -> Void
     ) {
         self.chunks = chunks
         self.completion = completion
         self.isDurable = isDurable
-        byteCount = chunks.reduce(256) { $0 + $1.bytes.count + 128 }
+        self.byteCount = byteCount
     }
 
     func complete(_ failure: LarderError?) {
@@ -108,27 +90,26 @@ final class PutMutation: Mutation, @unchecked Sendable {
             try requireSameBytes(chunk, record, context)
             return Int(record.storedBytes)
         }
-        guard chunk.identicalBlobID == nil else {
+        guard let encoded = chunk.encoded else {
             throw LarderError(.busy, "the chunk at \(chunk.key.offset) was truncated while it was put; put it again")
         }
-        guard context.takeRoom(bytes: chunk.bytes.count) else {
+        guard context.takeRoom(bytes: encoded.byteCount) else {
             throw LarderError(
                 .full, "the store has reached its cap; drop sessions that are not wanted, or raise the cap")
         }
         let blobID = context.takeBlobID()
         let record = ChunkRecord(
             blobID: blobID, tokens: chunk.shape.tokens, rawBytes: UInt32(chunk.shape.rawBytes),
-            storedBytes: UInt32(chunk.bytes.count), encoding: chunk.encoding, createdSeconds: Clock.wallSeconds())
+            storedBytes: UInt32(encoded.byteCount), encoding: encoded.encoding, createdSeconds: Clock.wallSeconds())
         let blobs = context.shard.databases.blobs
         let room = try withUnsafeBytes(of: blobID) {
-            try context.transaction.reserve(blobs, appending: $0, byteCount: chunk.bytes.count)
+            try context.transaction.reserve(blobs, appending: $0, byteCount: encoded.byteCount)
         }
-        room.copyMemory(from: UnsafeRawBufferPointer(chunk.bytes))
-        ChunkHeader.stamp(room.baseAddress!, blocks: chunk.shape.blockCount, blobID: blobID)
+        encoded.write(to: room.baseAddress!, blobID: blobID)
         try context.put(record, chunk.key)
         session.count(record, sign: 1)
         session.changedSeconds = record.createdSeconds
-        return chunk.bytes.count
+        return encoded.byteCount
     }
 
     /// The stored chunk that covers any of this one's tokens, if there is one.
@@ -151,7 +132,7 @@ final class PutMutation: Mutation, @unchecked Sendable {
         _ chunk: PreparedChunk, _ record: ChunkRecord, _ context: borrowing WriteContext
     ) throws {
         if chunk.identicalBlobID == record.blobID { return }
-        guard chunk.identicalBlobID == nil else {
+        guard let encoded = chunk.encoded else {
             throw LarderError(.busy, "the chunk at \(chunk.key.offset) was replaced while it was put; put it again")
         }
         // Another put of the same chunk was committed after this one was prepared.
@@ -159,12 +140,12 @@ final class PutMutation: Mutation, @unchecked Sendable {
         guard let stored = try withUnsafeBytes(of: record.blobID, { try context.transaction.get(blobs, $0) }) else {
             throw chunk.damaged("its bytes are gone")
         }
-        ChunkHeader.stamp(chunk.bytes.baseAddress!, blocks: chunk.shape.blockCount, blobID: 0)
+        let candidate = UnsafeMutableRawBufferPointer.allocate(byteCount: encoded.byteCount, alignment: 64)
+        defer { candidate.deallocate() }
+        encoded.write(to: candidate.baseAddress!, blobID: 0)
         do throws(ChunkDamage) {
-            let candidate = UnsafeRawBufferPointer(chunk.bytes)
-            if try ChunkComparison.areEqual((stored, record.blobID), (candidate, 0), scratch: context.scratch) {
-                return
-            }
+            let other = (UnsafeRawBufferPointer(candidate), UInt64(0))
+            if try ChunkComparison.areEqual((stored, record.blobID), other, scratch: context.scratch) { return }
         } catch { throw chunk.damaged("\(error)") }
         throw chunk.conflict
     }

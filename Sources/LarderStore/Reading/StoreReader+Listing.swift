@@ -216,8 +216,10 @@ extension StoreReader {
             }
             let layer = UnsafeMutableRawBufferPointer.allocate(byteCount: chunk.shape.layerBytes, alignment: 64)
             defer { layer.deallocate() }
-            for index in 0..<chunk.shape.layers {
-                try chunk.decode(layers: index..<index + 1, into: layer, scratch: scratch)
+            try store.team.withScratch { scratch throws(ChunkDamage) in
+                for index in 0..<chunk.shape.layers {
+                    try chunk.decode(layers: index..<index + 1, into: layer, scratch: scratch)
+                }
             }
             return (nil, chunk.shape.rawBytes)
         } catch { return ("\(error)", 0) }

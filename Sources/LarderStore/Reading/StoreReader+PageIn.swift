@@ -1,5 +1,6 @@
 import LarderCodec
 import LarderModel
+import LarderSystem
 
 /// A chunk that a page-in asks for.
 public struct PageInItem: Sendable {
@@ -29,15 +30,80 @@ public struct PageInItem: Sendable {
     }
 }
 
+/// A chunk that was paged in.
+public struct PagedIn: Sendable {
+    /// Tokens of the chunk; 0 for a recurrent state.
+    public let tokens: UInt32
+    /// Raw bytes that were written.
+    public let rawBytes: Int
+}
+
 extension StoreReader {
-    /// Decodes one chunk, or a range of its layers.
+    /// Decodes chunks, or ranges of their layers, all from one state of the store, with the help of the store's threads.
     ///
-    /// - Parameter room: given the raw bytes that are needed, returns where they go; may throw to refuse. Called once at
-    ///   most. On an error after it the content of that memory is undefined.
-    /// - Returns: the tokens of the chunk and its raw bytes.
+    /// - Parameters:
+    ///   - layerGroup: layers of each item that are decoded before any of its later ones; 0 for no such order. Raised
+    ///     where it would make more than ``Limits/progressFrames`` groups.
+    ///   - room: given what was found, its index and the raw bytes it takes, returns where each goes; an error there is
+    ///     the item's result. Called once. On damage the content of an item's room is undefined.
+    ///   - progress: told after each group but the last, while all is well: so many layers of every item are in place.
+    /// - Returns: a result for each item.
     public func pageIn(
-        _ item: PageInItem, room: (Int) throws(LarderError) -> UnsafeMutableRawBufferPointer
-    ) throws(LarderError) -> (tokens: UInt32, rawBytes: Int) {
+        _ items: [PageInItem], layerGroup: Int = 0,
+        room: ([(index: Int, rawBytes: Int)]) -> [Result<UnsafeMutableRawBufferPointer, LarderError>],
+        progress: (Int) -> Void = { _ in }
+    ) -> [Result<PagedIn, LarderError>] {
+        holdingSnapshots {
+            var results: [Result<PagedIn, LarderError>?] = Array(repeating: nil, count: items.count)
+            var found: [LocatedChunk] = []
+            found.reserveCapacity(items.count)
+            for (index, item) in items.enumerated() {
+                do throws(LarderError) { found.append(try locate(item, index)) } catch {
+                    results[index] = .failure(error)
+                }
+            }
+            let places = room(found.map { ($0.index, $0.rawBytes) })
+            var chunks: [LocatedChunk] = []
+            for (chunk, place) in zip(found, places) {
+                switch place {
+                case .success(let place):
+                    chunks.append(chunk)
+                    chunks[chunks.count - 1].place = place
+                case .failure(let error): results[chunk.index] = .failure(error)
+                }
+            }
+            let isWhole = chunks.count == items.count
+            decode(&chunks, layerGroup: layerGroup) { layers in if isWhole { progress(layers) } }
+            for chunk in chunks {
+                results[chunk.index] = chunk.damage.map { .failure(damaged(chunk, $0)) } ?? .success(chunk.outcome)
+            }
+            return results.map { $0! }
+        }
+    }
+
+    /// An item that was found, with the way through its blocks.
+    private struct LocatedChunk {
+        let index: Int
+        let key: ChunkKey
+        let componentName: String
+        let layers: Range<Int>
+        let layerBytes: Int
+        let tokens: UInt32
+        var blocks: StoredBlocks
+        var place = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+        var damage: ChunkDamage?
+
+        var rawBytes: Int { layers.count * layerBytes }
+        var outcome: PagedIn { PagedIn(tokens: tokens, rawBytes: rawBytes) }
+
+        /// Where a block's raw bytes go.
+        func target(_ block: StoredBlock) -> UnsafeMutableRawBufferPointer {
+            let start = block.rawRange.lowerBound - layers.lowerBound * layerBytes
+            return UnsafeMutableRawBufferPointer(rebasing: place[start..<start + block.rawRange.count])
+        }
+    }
+
+    private func locate(_ item: PageInItem, _ index: Int) throws(LarderError) -> LocatedChunk {
         let context = try context(item.session)
         let (_, component) = try context.component(rank: item.rank, item.component)
         let layers = try layerRange(item, component)
@@ -56,18 +122,66 @@ extension StoreReader {
                 }
                 let stored = try StoredChunk(bytes, blobID: record.blobID)
                 guard stored.shape == ChunkShape(component, tokens: record.tokens) else { throw ChunkDamage.shape }
-                let count = layers.count * stored.shape.layerBytes
-                try stored.decode(layers: layers, into: try room(count), scratch: scratch)
-                return (record.tokens, count)
+                return LocatedChunk(
+                    index: index, key: key, componentName: component.name, layers: layers,
+                    layerBytes: stored.shape.layerBytes, tokens: record.tokens, blocks: stored.blocks(ofLayers: layers))
             } catch let damage as ChunkDamage {
-                store.reportDamage(key, damage.description)
-                throw LarderError(
-                    .damaged,
-                    "the chunk at \(item.offset) of component '\(component.name)' is damaged (\(damage)); truncate "
-                        + "the session at \(item.offset) and compute it again"
-                )
+                throw damaged(key, component.name, damage)
             }
         }
+    }
+
+    /// Decodes all blocks, group after group of layers; stops to tell of progress once a chunk is found damaged.
+    private func decode(_ chunks: inout [LocatedChunk], layerGroup: Int, progress: (Int) -> Void) {
+        let most = chunks.map(\.layers.count).max() ?? 0
+        let least = (most + Limits.progressFrames - 1) / Limits.progressFrames
+        let step = layerGroup == 0 ? most : max(layerGroup, least)
+        var done = 0
+        while done < most {
+            let next = min(done + step, most)
+            for index in chunks.indices {
+                let end = min(chunks[index].layers.lowerBound + next, chunks[index].layers.upperBound)
+                while let block = chunks[index].blocks.next(belowLayer: end) {
+                    work.append(BlockWork(block: block, target: chunks[index].target(block), chunk: index))
+                    if work.count == Limits.blocksAtOnce { decodeWork(&chunks) }
+                }
+            }
+            decodeWork(&chunks)
+            done = next
+            if done < most, !chunks.contains(where: { $0.damage != nil }) { progress(done) }
+        }
+    }
+
+    /// Decodes ``work`` and empties it; notes damage where it is found.
+    private func decodeWork(_ chunks: inout [LocatedChunk]) {
+        let found = Monitor<[(chunk: Int, damage: ChunkDamage)]>([])
+        work.withUnsafeBufferPointer { work in
+            nonisolated(unsafe) let work = work
+            let bytes = work.reduce(0) { $0 + $1.target.count }
+            store.team.run(count: work.count, bytes: bytes) { index, scratch in
+                let part = work[index]
+                do throws(ChunkDamage) { try part.block.decode(into: part.target, scratch: scratch) } catch {
+                    found.withLock { $0.append((part.chunk, error)) }
+                }
+            }
+        }
+        work.removeAll(keepingCapacity: true)
+        for (chunk, damage) in found.withLock({ $0 }) where chunks[chunk].damage == nil {
+            chunks[chunk].damage = damage
+        }
+    }
+
+    private func damaged(_ chunk: LocatedChunk, _ damage: ChunkDamage) -> LarderError {
+        damaged(chunk.key, chunk.componentName, damage)
+    }
+
+    private func damaged(_ key: ChunkKey, _ component: String, _ damage: ChunkDamage) -> LarderError {
+        store.reportDamage(key, damage.description)
+        return LarderError(
+            .damaged,
+            "the chunk at \(key.offset) of component '\(component)' is damaged (\(damage)); truncate the session at "
+                + "\(key.offset) and compute it again"
+        )
     }
 
     private func layerRange(_ item: PageInItem, _ component: Component) throws(LarderError) -> Range<Int> {
@@ -82,4 +196,12 @@ extension StoreReader {
         }
         return first..<first + count
     }
+}
+
+/// One block to decode, and where to.
+struct BlockWork {
+    let block: StoredBlock
+    let target: UnsafeMutableRawBufferPointer
+    /// Index of its chunk in the request.
+    let chunk: Int
 }

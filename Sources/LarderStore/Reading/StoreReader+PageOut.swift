@@ -1,10 +1,9 @@
-import Glibc
 import LarderCodec
 import LarderModel
 
 extension StoreReader {
-    /// Checks one item of a page-out against its session's model, and encodes it, or finds that it is stored already.
-    func prepare(_ item: PageOutItem, encoding: EncodingChoice) throws(LarderError) -> PreparedChunk {
+    /// Checks one item of a page-out against its session's model, and finds out whether it is stored already.
+    func plan(_ item: PageOutItem) throws(LarderError) -> PlannedChunk {
         let context = try context(item.session)
         let (model, component) = try context.component(rank: item.rank, item.component)
         let key = try checkedKey(item, component, pageTokens: model.declaration.pageTokens)
@@ -16,29 +15,9 @@ extension StoreReader {
                     + "\(item.tokens) tokens of it take \(shape.rawBytes)"
             )
         }
-        if let stored = try identicalRecord(key, shape, item, component, shard: context.shard) {
-            return PreparedChunk(key: key, component: component, modelID: model.id, shape: shape, stored: stored)
-        }
-        return try encode(item, key, component, model, shape, encoding)
-    }
-
-    private func encode(
-        _ item: PageOutItem, _ key: ChunkKey, _ component: Component, _ model: StoredModel, _ shape: ChunkShape,
-        _ encoding: EncodingChoice
-    ) throws(LarderError) -> PreparedChunk {
-        let room = UnsafeMutableRawBufferPointer.allocate(byteCount: ChunkEncoder.bound(shape), alignment: 64)
-        let count = ChunkEncoder.encode(item.bytes, shape: shape, choice: encoding, into: room, scratch: scratch)
-        // The bound is what incompressible bytes take: give the rest back.
-        guard let shrunk = realloc(room.baseAddress, count) else {
-            room.deallocate()
-            throw LarderError(.internal, "no memory to encode a chunk of \(shape.rawBytes) bytes")
-        }
-        let bytes = UnsafeMutableRawBufferPointer(start: shrunk, count: count)
-        ChunkHeader.stamp(shrunk, blocks: shape.blockCount, blobID: 0)
-        let sums = (try? StoredChunk(UnsafeRawBufferPointer(bytes), blobID: 0))?.bytesByEncoding() ?? [:]
-        let most = sums.max { $0.value.raw < $1.value.raw }?.key ?? .raw
-        return PreparedChunk(
-            key: key, component: component, modelID: model.id, shape: shape, bytes: bytes, encoding: most)
+        let stored = try identicalRecord(key, shape, item, component, shard: context.shard)
+        return PlannedChunk(
+            key: key, component: component, modelID: model.id, shape: shape, raw: item.bytes, stored: stored)
     }
 
     private func checkedKey(_ item: PageOutItem, _ component: Component, pageTokens: UInt32) throws(LarderError)
@@ -87,7 +66,10 @@ extension StoreReader {
                     throw ChunkDamage.length(expected: Int(record.storedBytes), found: 0)
                 }
                 let stored = try StoredChunk(bytes, blobID: record.blobID)
-                guard try ChunkComparison.isEqual(stored, to: item.bytes, scratch: scratch) else {
+                let isEqual = try store.team.withScratch { scratch throws(ChunkDamage) in
+                    try ChunkComparison.isEqual(stored, to: item.bytes, scratch: scratch)
+                }
+                guard isEqual else {
                     throw LarderError(.conflict, "\(label) is stored with other bytes; \(remedy)")
                 }
             } catch let damage as ChunkDamage {

@@ -2,15 +2,17 @@ import LarderCodec
 import LarderLMDB
 import LarderModel
 
-/// Reads a store for one thread: a renewable snapshot of each shard, memory of the session used last, codec scratch.
+/// Reads a store for one thread: a renewable snapshot of each shard, and memory of the session used last.
 ///
 /// Not safe from two threads at once.
 public final class StoreReader {
     let store: Store
     /// The user on whose behalf it reads.
     let userID: UInt32
-    let scratch = CodecScratch()
     private var snapshots: [Snapshot?]
+    private var holds = false
+    /// Blocks of the page-in at hand; kept between requests for its memory.
+    var work: [BlockWork] = []
     private var remembered: (context: SessionContext, generation: UInt64)?
 
     /// A reader of `store` for `userID`.
@@ -24,6 +26,8 @@ public final class StoreReader {
     private final class Snapshot {
         var transaction: ReadTransaction?
         let shard: Shard
+        /// True while it is held for several looks.
+        var isHeld = false
 
         init(_ shard: Shard) throws {
             self.shard = shard
@@ -57,21 +61,36 @@ public final class StoreReader {
         }
     }
 
-    /// Runs `body` on the newest snapshot of a shard.
+    /// Runs `body` on the newest snapshot of a shard, or on the one that is held.
     func read<Result>(
         shard index: Int, _ body: (borrowing ReadTransaction, Shard) throws -> Result
     ) throws(LarderError) -> Result {
         do {
             let snapshot = try snapshots[index] ?? Snapshot(store.shards[index])
             snapshots[index] = snapshot
-            try snapshot.transaction!.renew()
-            defer { snapshot.transaction!.reset() }
+            if !snapshot.isHeld { try snapshot.transaction!.renew() }
+            snapshot.isHeld = holds
+            defer { if !snapshot.isHeld { snapshot.transaction!.reset() } }
             return try body(snapshot.transaction!, snapshot.shard)
         } catch let error as LarderError {
             throw error
         } catch {
             throw LarderError(.storage, "the store could not be read: \(error)")
         }
+    }
+
+    /// Runs `body`, in which what ``read(shard:_:)`` finds stays valid to the end of it: each shard's snapshot is held from
+    /// the first look at it on.
+    func holdingSnapshots<Result>(_ body: () -> Result) -> Result {
+        holds = true
+        defer {
+            holds = false
+            for case let snapshot? in snapshots where snapshot.isHeld {
+                snapshot.transaction!.reset()
+                snapshot.isHeld = false
+            }
+        }
+        return body()
     }
 
     /// The session, if the user may see it. Throws `unknownSession`.

@@ -25,6 +25,7 @@ final class ShardWriter: Sendable {
 
     private let shard: Shard
     private let queueBytes: Int
+    private let waitSeconds: Int
     private let queue: Monitor<Queue>
     private let totals = Monitor(Totals())
     private let log: Logger
@@ -33,12 +34,13 @@ final class ShardWriter: Sendable {
 
     /// Starts the writer's thread.
     ///
-    /// - Parameter frees: false to leave what was dropped where it is.
-    init(_ shard: Shard, queueBytes: Int, frees: Bool, log: Logger) throws(LarderError) {
+    /// - Parameter queueBytes: this shard's part of the configured queue.
+    init(_ shard: Shard, queueBytes: Int, _ configuration: StoreConfiguration, log: Logger) throws(LarderError) {
         self.shard = shard
         self.queueBytes = queueBytes
+        waitSeconds = configuration.queueWaitSeconds
         self.log = log
-        queue = Monitor(Queue(mayHaveGraves: frees))
+        queue = Monitor(Queue(mayHaveGraves: configuration.frees))
         do {
             try WorkerThread(name: "writer-\(shard.index)") { [self] in run() }.detach()
         } catch { throw LarderError(.storage, "\(error)") }
@@ -46,32 +48,52 @@ final class ShardWriter: Sendable {
 
     // MARK: submitting
 
-    /// Queues a mutation, waiting for room for a bounded time. Throws `busy` or `shuttingDown`, and then has not taken it.
-    func submit(_ mutation: any Mutation) throws(LarderError) {
-        let deadline = Clock.deadline(seconds: Double(Limits.queueWaitSeconds))
+    /// Takes room for `bytes` in the queue, waiting for it for a bounded time. Throws `busy` or `shuttingDown`.
+    ///
+    /// ``submit(reserved:)`` uses the room; ``giveBack(_:)`` returns it.
+    func reserve(_ bytes: Int) throws(LarderError) {
+        let deadline = Clock.deadline(seconds: Double(waitSeconds))
         let refusal: LarderError?? = queue.wait(until: deadline) { queue -> LarderError?? in
-            if queue.isStopping { return LarderError(.shuttingDown, "the daemon is shutting down; reconnect later") }
-            // A mutation larger than the whole queue goes alone.
-            guard queue.bytes == 0 || queue.bytes + mutation.byteCount <= queueBytes else { return nil }
-            queue.waiting.append(mutation)
-            queue.bytes += mutation.byteCount
+            if queue.isStopping { return Self.stopping }
+            // What is larger than the whole queue goes alone.
+            guard queue.bytes == 0 || queue.bytes + bytes <= queueBytes else { return nil }
+            queue.bytes += bytes
             return .some(nil)
         }
         guard let refusal else {
             throw LarderError(
                 .busy,
-                "the writer's queue of \(queueBytes) bytes stayed full for \(Limits.queueWaitSeconds) s; put less "
-                    + "at once, or later"
+                "the writer's queue of \(queueBytes) bytes stayed full for \(waitSeconds) s; put less at once, or "
+                    + "later"
             )
         }
         if let refusal { throw refusal }
-        queue.signal { _ in }
+    }
+
+    /// Returns reserved room.
+    func giveBack(_ bytes: Int) { queue.signal { $0.bytes -= bytes } }
+
+    /// Queues a mutation for which room was reserved. Throws `shuttingDown`, and then has not taken it.
+    func submit(reserved mutation: any Mutation) throws(LarderError) {
+        let isStopping = queue.signal { queue in
+            if !queue.isStopping { queue.waiting.append(mutation) }
+            return queue.isStopping
+        }
+        if isStopping { throw Self.stopping }
+    }
+
+    private static var stopping: LarderError {
+        LarderError(.shuttingDown, "the daemon is shutting down; reconnect later")
     }
 
     /// Queues a mutation and waits for its outcome.
     @discardableResult
     func perform<Value>(_ mutation: AwaitedMutation<Value> & Mutation) throws(LarderError) -> Value {
-        try submit(mutation)
+        try reserve(mutation.byteCount)
+        do { try submit(reserved: mutation) } catch {
+            giveBack(mutation.byteCount)
+            throw error
+        }
         return try mutation.wait()
     }
 

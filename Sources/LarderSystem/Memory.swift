@@ -1,0 +1,19 @@
+import Glibc
+
+/// What a process may tell the kernel and the allocator of its memory.
+public enum Memory {
+    /// The kernel reads no more than this ahead for one call.
+    private static let readAheadBytes = 128 << 10
+
+    /// Asks the kernel to read mapped bytes of a file into the page cache, madvise(2). May wait for the disk's queue.
+    public static func willNeed(_ bytes: UnsafeRawBufferPointer) {
+        guard let base = bytes.baseAddress else { return }
+        var start = UInt(bitPattern: base) & ~4_095
+        let end = UInt(bitPattern: base) + UInt(bytes.count)
+        while start < end {
+            let count = min(Int(end - start), readAheadBytes)
+            madvise(UnsafeMutableRawPointer(bitPattern: start), count, MADV_WILLNEED)
+            start += UInt(count)
+        }
+    }
+}
