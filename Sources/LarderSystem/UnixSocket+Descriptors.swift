@@ -50,6 +50,8 @@ extension UnixSocket {
                 done += count
                 isWhole = isWhole && truncated == 0
                 for index in 0..<Int(found) { descriptors.add(numbers[index]) }
+                // One message brings no more than that; several may.
+                isWhole = isWhole && descriptors.count <= numbers.count
             } else if errno != EINTR && !(mayIdle && done == 0 && errno == EAGAIN) {
                 throw SystemError("recvmsg")
             }

@@ -31,6 +31,7 @@ struct Larderd: ParsableCommand {
     @Option(help: "LMDB environments; fixed at the store's creation.") var shards: String?
     @Option(help: "Connections served at once.") var maxConnections: String?
     @Option(help: "Bytes of chunks that may wait to be written, such as 64MiB.") var queue: String?
+    @Option(help: "Seconds that a page-out waits for room in that queue.") var queueWaitSeconds: String?
     @Option(help: "Threads that help connections to encode and decode.") var codecHelpers: String?
     @Option(help: "Bytes of frames that may be in memory at once, such as 256MiB.") var inlineMemory: String?
     @Option(help: "Bytes of shared memory of all arenas, such as 16GiB.") var arenaMemory: String?
@@ -41,7 +42,8 @@ struct Larderd: ParsableCommand {
         let given: [String: String?] = [
             "socket": socket, "socket_mode": socketMode, "socket_group": socketGroup, "data_dir": dataDir, "cap": cap,
             "shards": shards, "max_connections": maxConnections, "queue": queue, "inline_memory": inlineMemory,
-            "codec_helpers": codecHelpers, "arena_memory": arenaMemory, "drain_seconds": drainSeconds,
+            "queue_wait_seconds": queueWaitSeconds, "codec_helpers": codecHelpers, "arena_memory": arenaMemory,
+            "drain_seconds": drainSeconds,
             "log_level": logLevel,
         ]
         return given.compactMapValues { $0 }

@@ -122,8 +122,21 @@ import Testing
         // None at all, and one of another size than the request says.
         try peer.send(RegisterArena(byteCount: 4_096).frame(requestID: 2))
         #expect(try peer.receiveRefusal() == .invalidArgument)
-        let larger = try SharedMemory.unsealed(byteCount: 8_192)
-        #expect(try register(larger) == .invalidArgument)
+        // Sealed memory, but of another size than the request says, or with a second descriptor beside it.
+        let frame = RegisterArena(byteCount: 4_096).frame(requestID: 2)
+        let larger = try SharedMemory.create(name: "larger", byteCount: 8_192)
+        try peer.send(frame, with: larger)
+        #expect(try peer.receiveRefusal() == .invalidArgument)
+        let right = try SharedMemory.create(name: "right", byteCount: 4_096)
+        try peer.send(Array(frame[..<4]), with: right)
+        try peer.send(Array(frame[4...]), with: right)
+        #expect(try peer.receiveRefusal() == .invalidArgument)
+        try peer.send(frame, with: right)
+        #expect(try peer.receive()?.header.type == MessageType.registerArena.rawValue | FrameHeader.answerBit)
+        // More than any request takes: the connection ends, and no other.
+        for byte in frame.prefix(5) { try peer.send([byte], with: right) }
+        try? peer.send(Array(frame[5...]))
+        #expect(((try? peer.receive()) ?? nil) == nil)
         #expect(throws: ClientError.self) {
             try daemon.connect().openArena(byteCount: 0)
         }

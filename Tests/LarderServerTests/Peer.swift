@@ -19,6 +19,14 @@ final class Peer {
 
     func send(_ bytes: [UInt8]) throws { try bytes.withUnsafeBytes { try socket.send($0) } }
 
+    /// Sends bytes and with them the descriptor of shared memory.
+    func send(_ bytes: [UInt8], with memory: borrowing SharedMemory) throws {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 8)
+        defer { buffer.deallocate() }
+        buffer.copyBytes(from: bytes)
+        try socket.send(UnsafeRawBufferPointer(buffer), with: memory)
+    }
+
     /// The next frame; nil at the end of the stream.
     func receive() throws -> (header: FrameHeader, body: [UInt8])? {
         let head = UnsafeMutableRawBufferPointer.allocate(byteCount: 16, alignment: 8)

@@ -20,6 +20,8 @@ public struct Configuration: Sendable {
     public var maxConnections = 128
     /// Bytes of encoded chunks that may wait to be written.
     public var queueBytes = 64 << 20
+    /// Seconds that a page-out waits for room in that queue before it is answered `busy`.
+    public var queueWaitSeconds = Limits.queueWaitSeconds
     /// Threads that help connections to encode and decode: one less than the processors.
     public var codecHelpers = min(Process.processors - 1, 15)
     /// Bytes of frames that may be in memory at once, beyond a small buffer for each connection.
@@ -39,6 +41,7 @@ public struct Configuration: Sendable {
         var store = StoreConfiguration(
             directory: dataDirectory, capBytes: capBytes, shards: shards, queueBytes: queueBytes,
             readers: maxConnections + 16)
+        store.queueWaitSeconds = queueWaitSeconds
         store.codecHelpers = codecHelpers
         return store
     }

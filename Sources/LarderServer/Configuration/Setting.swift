@@ -57,6 +57,12 @@ public struct Setting: Sendable {
             configuration.queueBytes = try bytes(text)
         },
         Setting(
+            key: "queue_wait_seconds", summary: "seconds that a page-out waits for room in the queue",
+            text: { "\($0.queueWaitSeconds)" }
+        ) { configuration, text throws(LarderError) in
+            configuration.queueWaitSeconds = try integer(text, 0...3_600)
+        },
+        Setting(
             key: "codec_helpers", summary: "threads that help connections to encode and decode",
             text: { "\($0.codecHelpers)" }
         ) { configuration, text throws(LarderError) in
