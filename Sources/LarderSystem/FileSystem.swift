@@ -71,6 +71,16 @@ public enum FileSystem {
         do { try file.write(bytes) } catch { throw SystemError(error.operation, path, code: error.code) }
     }
 
+    /// Writes `bytes` from the start of the file at `path`, which is made if it is missing and not cut if it is longer, and
+    /// returns when they are on the disk, fdatasync(2).
+    public static func writeThrough(_ bytes: UnsafeRawBufferPointer, to path: String) throws(SystemError) {
+        let file = try Descriptor.open(path, flags: O_WRONLY | O_CREAT)
+        do {
+            try file.write(bytes)
+            try file.synchroniseData()
+        } catch { throw SystemError(error.operation, path, code: error.code) }
+    }
+
     /// unlink(2); a missing file is no error.
     public static func remove(_ path: String) throws(SystemError) {
         if unlink(path) == 0 || errno == ENOENT { return }

@@ -46,6 +46,26 @@ public enum Process {
         return Int(clamping: limit.rlim_cur)
     }
 
+    /// Anonymous memory that a process has resident, in bytes: RssAnon of /proc/PID/status, proc(5). Shared memory and
+    /// mapped files are not in it. nil if there is no such process.
+    public static func anonymousBytes(of identifier: Int32) -> Int? {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 16_384, alignment: 1)
+        defer { buffer.deallocate() }
+        guard let file = try? Descriptor.open("/proc/\(identifier)/status", flags: O_RDONLY),
+            let count = try? file.read(into: buffer, at: 0)
+        else { return nil }
+        let line = String(decoding: buffer[..<count], as: UTF8.self).split(separator: "\n").first {
+            $0.hasPrefix("RssAnon:")
+        }
+        return line?.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first.flatMap { Int($0) }
+            .map { $0 << 10 }
+    }
+
+    /// The path of a program that PATH leads to; nil if there is none.
+    public static func find(program: String) -> String? {
+        (environment("PATH") ?? "").split(separator: ":").map { "\($0)/\(program)" }.first { access($0, X_OK) == 0 }
+    }
+
     /// Ends the process at once with `code`, without running exit handlers, _exit(2).
     public static func exitNow(_ code: Int32) -> Never { _exit(code) }
 
