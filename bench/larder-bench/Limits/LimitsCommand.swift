@@ -69,17 +69,24 @@ struct LimitsCommand: ParsableCommand {
         }
     }
 
+    /// The echo's ends bound to two processors and to one: waking another processor takes longer than the rest.
     private func roundTrip(_ directory: String) throws -> [Measurement] {
+        let processors = try Processors.allowed()
+        defer { try? Processors.bind(to: processors) }
+        try Processors.bind(to: [processors[0]])
         let bytes = ListModels().frame(requestID: 1).count
         let echo = try EchoProcess(in: directory, requestBytes: bytes, answerBytes: bytes)
-        var latencies = Latencies()
-        try echo.roundTrips(1_000, into: &latencies)
-        latencies = Latencies()
-        try echo.roundTrips(20_000, into: &latencies)
-        return [50, 99].map { percent in
-            Measurement(
-                "echo_round_trip_p\(percent)", latencies.percentile(Double(percent)), unit: "us", better: .lower,
-                detail: ["request_bytes": "\(bytes)", "answer_bytes": "\(bytes)"])
+        return try [("two_processors", processors.last!), ("one_processor", processors[0])].flatMap { name, processor in
+            if name == "two_processors" && processors.count == 1 { return [Measurement]() }
+            try Processors.bind(to: [processor])
+            var (warm, latencies) = (Latencies(), Latencies())
+            try echo.roundTrips(1_000, into: &warm)
+            try echo.roundTrips(10_000, into: &latencies)
+            return [50, 99].map { percent in
+                Measurement(
+                    "echo_\(name)_p\(percent)", latencies.percentile(Double(percent)), unit: "us", better: .lower,
+                    detail: ["bytes_each_way": "\(bytes)"])
+            }
         }
     }
 
