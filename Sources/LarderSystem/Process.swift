@@ -49,16 +49,19 @@ public enum Process {
     /// Anonymous memory that a process has resident, in bytes: RssAnon of /proc/PID/status, proc(5). Shared memory and
     /// mapped files are not in it. nil if there is no such process.
     public static func anonymousBytes(of identifier: Int32) -> Int? {
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 16_384, alignment: 1)
-        defer { buffer.deallocate() }
-        guard let file = try? Descriptor.open("/proc/\(identifier)/status", flags: O_RDONLY),
-            let count = try? file.read(into: buffer, at: 0)
-        else { return nil }
-        let line = String(decoding: buffer[..<count], as: UTF8.self).split(separator: "\n").first {
-            $0.hasPrefix("RssAnon:")
-        }
+        guard let text = FileSystem.readProc("/proc/\(identifier)/status") else { return nil }
+        let line = text.split(separator: "\n").first { $0.hasPrefix("RssAnon:") }
         return line?.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first.flatMap { Int($0) }
             .map { $0 << 10 }
+    }
+
+    /// Processor time of this process and of the children that it has waited for, in seconds, getrusage(2).
+    public static var processorSeconds: Double {
+        [RUSAGE_SELF.rawValue, RUSAGE_CHILDREN.rawValue].reduce(0) { sum, who in
+            var usage = rusage()
+            getrusage(__rusage_who_t(who), &usage)
+            return [usage.ru_utime, usage.ru_stime].reduce(sum) { $0 + Double($1.tv_sec) + Double($1.tv_usec) / 1e6 }
+        }
     }
 
     /// The path of a program that PATH leads to; nil if there is none.

@@ -43,6 +43,8 @@ struct Page: ParsableCommand {
     }
 
     func run() throws {
+        let quiet = Quiet()
+        defer { quiet.warn() }
         let state = try common.sampleState()
         let bench = PageBench(
             state: state, real: ChunkSet(state), runs: runs,

@@ -21,6 +21,8 @@ struct LimitsCommand: ParsableCommand {
     func validate() throws { try CommonOptions.require(runs, in: 1...1_000, "runs") }
 
     func run() throws {
+        let quiet = Quiet()
+        defer { quiet.warn() }
         let real = ChunkSet(try common.sampleState())
         let directory = try FileSystem.makeTemporaryDirectory(prefix: "larder-bench-")
         defer { FileSystem.removeTree(directory) }
