@@ -14,7 +14,8 @@ demo: build
 test: deps
 	$(SWIFT) test -c $(CONFIGURATION) --disable-xctest
 
-# Ratio and speed of the exact encodings; page-in and page-out next to what the machine allows.
+# Ratio and speed of the exact encodings; page-in and page-out next to what the machine allows, and to Redis if
+# redis-server is installed. About two minutes.
 bench: build
 	$(BIN)/larder-bench codec
 	$(BIN)/larder-bench page

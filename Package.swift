@@ -18,6 +18,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
 
@@ -30,6 +31,7 @@ let package = Package(
         .library(name: "LarderClient", targets: ["LarderClient"]),
     ],
     dependencies: [
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.1.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
@@ -60,7 +62,10 @@ let package = Package(
             swiftSettings: swiftSettings),
         .executableTarget(
             name: "larder-bench",
-            dependencies: ["LarderClient", "LarderCodec", "LarderSampleState", "LarderSystem", argumentParser],
+            dependencies: [
+                "LarderClient", "LarderCodec", "LarderModel", "LarderSampleState", "LarderSystem", "LarderWire",
+                argumentParser, histogram,
+            ],
             path: "bench/larder-bench", swiftSettings: swiftSettings),
 
         // What the bench suite and the tests share.

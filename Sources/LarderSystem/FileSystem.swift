@@ -65,10 +65,29 @@ public enum FileSystem {
         }
     }
 
+    /// The start of a file of proc(5), which does not say its size; nil if it cannot be read.
+    static func readProc(_ path: String) -> String? {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 16_384, alignment: 1)
+        defer { buffer.deallocate() }
+        guard let file = try? Descriptor.open(path, flags: O_RDONLY), let count = try? file.read(into: buffer, at: 0)
+        else { return nil }
+        return String(decoding: buffer[..<count], as: UTF8.self)
+    }
+
     /// Replaces the file at `path` with `bytes`.
     public static func write(_ bytes: [UInt8], to path: String, mode: UInt32 = 0o600) throws(SystemError) {
         let file = try Descriptor.open(path, flags: O_WRONLY | O_CREAT | O_TRUNC, mode: mode)
         do { try file.write(bytes) } catch { throw SystemError(error.operation, path, code: error.code) }
+    }
+
+    /// Writes `bytes` from the start of the file at `path`, which is made if it is missing and not cut if it is longer, and
+    /// returns when they are on the disk, fdatasync(2).
+    public static func writeThrough(_ bytes: UnsafeRawBufferPointer, to path: String) throws(SystemError) {
+        let file = try Descriptor.open(path, flags: O_WRONLY | O_CREAT)
+        do {
+            try file.write(bytes)
+            try file.synchroniseData()
+        } catch { throw SystemError(error.operation, path, code: error.code) }
     }
 
     /// unlink(2); a missing file is no error.

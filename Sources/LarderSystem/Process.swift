@@ -49,6 +49,29 @@ public enum Process {
         return Int(clamping: limit.rlim_cur)
     }
 
+    /// Anonymous memory that a process has resident, in bytes: RssAnon of /proc/PID/status, proc(5). Shared memory and
+    /// mapped files are not in it. nil if there is no such process.
+    public static func anonymousBytes(of identifier: Int32) -> Int? {
+        guard let text = FileSystem.readProc("/proc/\(identifier)/status") else { return nil }
+        let line = text.split(separator: "\n").first { $0.hasPrefix("RssAnon:") }
+        return line?.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first.flatMap { Int($0) }
+            .map { $0 << 10 }
+    }
+
+    /// Processor time of this process and of the children that it has waited for, in seconds, getrusage(2).
+    public static var processorSeconds: Double {
+        [RUSAGE_SELF.rawValue, RUSAGE_CHILDREN.rawValue].reduce(0) { sum, who in
+            var usage = rusage()
+            getrusage(__rusage_who_t(who), &usage)
+            return [usage.ru_utime, usage.ru_stime].reduce(sum) { $0 + Double($1.tv_sec) + Double($1.tv_usec) / 1e6 }
+        }
+    }
+
+    /// The path of a program that PATH leads to; nil if there is none.
+    public static func find(program: String) -> String? {
+        (environment("PATH") ?? "").split(separator: ":").map { "\($0)/\(program)" }.first { access($0, X_OK) == 0 }
+    }
+
     /// Ends the process at once with `code`, without running exit handlers, _exit(2).
     public static func exitNow(_ code: Int32) -> Never { _exit(code) }
 

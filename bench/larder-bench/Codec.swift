@@ -24,7 +24,7 @@ struct Codec: ParsableCommand {
         for type in [ElementType.bf16, .f16, .f32, .f8e4m3, .f8e5m2, .i8] {
             let state = ConvertedState(sample, type)
             for choice in [EncodingChoice.raw, .lz4, .cascade, .auto] {
-                for plane in ["k", "v", "all"] { measurements += measure(state, choice, plane: plane) }
+                for plane in ["k", "v", "all"] { measurements += try measure(state, choice, plane: plane) }
             }
         }
         if json {
@@ -34,7 +34,7 @@ struct Codec: ParsableCommand {
         }
     }
 
-    private func measure(_ state: ConvertedState, _ choice: EncodingChoice, plane: String) -> [Measurement] {
+    private func measure(_ state: ConvertedState, _ choice: EncodingChoice, plane: String) throws -> [Measurement] {
         let planes = state.planes.filter { plane == "all" || $0.name == plane }
         let scratch = CodecScratch()
         let total = planes.reduce(0) { $0 + $1.bytes.count }
@@ -57,14 +57,12 @@ struct Codec: ParsableCommand {
         for (index, plane) in planes.enumerated() {
             ChunkHeader.stamp(stored[index].baseAddress!, blocks: plane.shape.blockCount, blobID: 1)
         }
-        let decode = Stopwatch.median(runs) {
+        let decode = try Stopwatch.median(runs) {
             for (index, plane) in planes.enumerated() {
                 let bytes = UnsafeRawBufferPointer(rebasing: stored[index][..<counts[index]])
                 let target = UnsafeMutableRawBufferPointer(rebasing: output[..<plane.bytes.count])
-                do {
-                    try StoredChunk(bytes, blobID: 1).decode(
-                        layers: 0..<plane.shape.layers, into: target, scratch: scratch)
-                } catch { fatalError("the codec damaged a chunk: \(error)") }
+                try StoredChunk(bytes, blobID: 1).decode(
+                    layers: 0..<plane.shape.layers, into: target, scratch: scratch)
             }
         }
         let name = "\(state.type.name)_\(choice)_\(plane)"
@@ -84,12 +82,10 @@ struct Codec: ParsableCommand {
         print("type    encoding  planes   ratio   encode GB/s   decode GB/s")
         for index in stride(from: 0, to: measurements.count, by: 3) {
             let (ratio, encode, decode) = (measurements[index], measurements[index + 1], measurements[index + 2])
-            func pad(_ text: String, _ width: Int) -> String {
-                text.padding(toLength: width, withPad: " ", startingAt: 0)
-            }
             print(
-                pad(ratio.detail["type"]!, 8) + pad(ratio.detail["encoding"]!, 10) + pad(ratio.detail["planes"]!, 7)
-                    + String(format: "%7.3f%14.2f%14.2f", ratio.value, encode.value, decode.value))
+                ratio.detail["type"]!.left(8) + ratio.detail["encoding"]!.left(10) + ratio.detail["planes"]!.left(7)
+                    + formatted(ratio.value, 3).right(7) + formatted(encode.value, 2).right(14)
+                    + formatted(decode.value, 2).right(14))
         }
     }
 }

@@ -22,7 +22,9 @@ final class DaemonProcess {
 
     /// Starts the daemon and returns a client once it answers.
     func start(name: String) throws -> Client {
-        process = try ChildProcess(Self.executable, arguments, output: directory + "/larderd.log")
+        let child = try ChildProcess(Self.executable, arguments, output: directory + "/larderd.log")
+        identifier = child.identifier
+        process = consume child
         let deadline = Clock.deadline(seconds: 20)
         while true {
             do { return try Client(socketPath: socket, name: name) } catch {
@@ -36,6 +38,12 @@ final class DaemonProcess {
         }
     }
 
+    /// Another connection to the daemon that runs.
+    func connect(name: String) throws -> Client { try Client(socketPath: socket, name: name) }
+
+    /// The pid of the daemon that runs.
+    private(set) var identifier: Int32?
+
     /// SIGKILL, and waits for the end.
     func kill() { end(signal: 9) }
 
@@ -45,6 +53,7 @@ final class DaemonProcess {
 
     @discardableResult
     private func end(signal: Int32) -> Int32 {
+        identifier = nil
         guard let running = process.take() else { return 0 }
         running.signal(signal)
         return running.wait()

@@ -1,5 +1,4 @@
 import Foundation
-import LarderSystem
 
 /// One figure of a benchmark: what every subcommand's `--json` is a list of.
 struct Measurement: Encodable {
@@ -37,6 +36,7 @@ struct Measurement: Encodable {
         try container.encode(detail, forKey: .detail)
     }
 
+    /// Prints the list as JSON.
     static func printJSON(_ list: [Measurement]) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
@@ -44,20 +44,33 @@ struct Measurement: Encodable {
     }
 }
 
-/// Times calls.
-enum Stopwatch {
-    /// Median nanoseconds of `count` calls of `body`, after one that is not counted.
-    static func median(_ count: Int, _ body: () throws -> Void) rethrows -> Double {
-        try body()
-        var times: [UInt64] = []
-        for _ in 0..<count {
-            let start = Clock.now()
-            try body()
-            times.append(Clock.now() - start)
+/// A number with that many digits after the point.
+func formatted(_ value: Double, _ digits: Int) -> String { String(format: "%.\(digits)f", value) }
+
+extension Measurement {
+    /// Prints a table with a mark for each goal.
+    static func printTable(_ list: [Measurement]) {
+        print(line("measurement", "value", "unit", "goal", ""))
+        for one in list {
+            let goal = one.goal.map { (one.better == .higher ? ">= " : "<= ") + formatted($0, 2) }
+            let mark = one.isReached.map { $0 ? "reached" : "missed" }
+            print(line(one.name, formatted(one.value, one.value < 100 ? 3 : 0), one.unit, goal ?? "", mark ?? ""))
         }
-        times.sort()
-        return Double(times[count / 2])
+    }
+
+    private var isReached: Bool? { goal.map { better == .higher ? value >= $0 : value <= $0 } }
+
+    private static func line(_ name: String, _ value: String, _ unit: String, _ goal: String, _ mark: String) -> String
+    {
+        let line = "\(name.left(42))\(value.right(10))  \(unit.left(7))\(goal.left(12))\(mark)"
+        return String(line[..<(line.lastIndex { $0 != " " }.map { line.index(after: $0) } ?? line.endIndex)])
     }
 }
 
-func formatted(_ value: Double, _ digits: Int) -> String { String(format: "%.\(digits)f", value) }
+extension String {
+    /// Padded on the right, for a column of text.
+    func left(_ width: Int) -> String { self + String(repeating: " ", count: max(0, width - count)) }
+
+    /// Padded on the left, for a column of numbers.
+    func right(_ width: Int) -> String { String(repeating: " ", count: max(0, width - count)) + self }
+}

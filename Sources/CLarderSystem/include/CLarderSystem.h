@@ -39,6 +39,15 @@ static inline int larder_wait_signal(int status) { return WIFSIGNALED(status) ? 
 // prctl(2) is variadic; the kernel keeps 15 bytes.
 static inline void larder_set_thread_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
+// sched_getaffinity(2) and sched_setaffinity(2) of the calling thread, by words of 64 processors: cpu_set_t hides behind
+// _GNU_SOURCE.
+static inline int larder_get_affinity(uint64_t *words, size_t count) {
+  return (int)syscall(SYS_sched_getaffinity, 0, count * sizeof(*words), words);
+}
+static inline int larder_set_affinity(const uint64_t *words, size_t count) {
+  return (int)syscall(SYS_sched_setaffinity, 0, count * sizeof(*words), words);
+}
+
 // Descriptors over a socket (unix(7), SCM_RIGHTS): the CMSG macros cannot be imported.
 
 enum { LARDER_DESCRIPTORS_MAX = 4 };
