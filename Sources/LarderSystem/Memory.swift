@@ -1,7 +1,13 @@
+import CLarderSystem
 import Glibc
 
 /// What a process may tell the kernel and the allocator of its memory.
 public enum Memory {
+    /// Has the allocator keep up to `bytes` that were freed instead of giving them back at once, mallopt(3). For a process
+    /// that takes and frees buffers of megabytes all the time: each page that the kernel gives anew costs more than the copy
+    /// into it. Call before any thread starts.
+    public static func keepFreed(bytes: Int) { _ = larder_keep_freed(32 << 20, Int32(bytes)) }
+
     /// The kernel reads no more than this ahead for one call.
     private static let readAheadBytes = 128 << 10
 

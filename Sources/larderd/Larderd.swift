@@ -65,6 +65,7 @@ struct Larderd: ParsableCommand {
             return
         }
         Process.takeSignals()
+        Memory.keepFreed(bytes: Limits.keptBytes)
         LoggingSystem.bootstrap(StreamLogHandler.standardError)
         var log = Logger(label: "larderd")
         log.logLevel = Logger.Level(rawValue: loaded.configuration.logLevel) ?? .info

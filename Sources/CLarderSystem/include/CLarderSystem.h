@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -129,6 +130,17 @@ static inline int larder_is_size_sealed(int descriptor) {
 
 static inline int larder_memfd_create(const char *name) {
   return (int)syscall(SYS_memfd_create, name, LARDER_MFD_CLOEXEC | LARDER_MFD_ALLOW_SEALING);
+}
+
+/* See Memory.keepFreed. Returns 0 on failure. */
+static inline int larder_keep_freed(int mapped_from, int kept) {
+#ifdef M_ARENA_MAX
+  return mallopt(M_MMAP_THRESHOLD, mapped_from) && mallopt(M_TRIM_THRESHOLD, kept) && mallopt(M_ARENA_MAX, 1);
+#else
+  (void)mapped_from;
+  (void)kept;
+  return 0;
+#endif
 }
 
 /* Processors that the calling thread may run on, sched_getaffinity(2); 1 if the kernel does not say. */
