@@ -78,10 +78,9 @@ extension Client {
 
     /// Has the daemon make an arena of `byteCount` bytes, sealed against resizing.
     public func openArena(byteCount: Int) throws(ClientError) -> Arena {
-        let descriptors = ReceivedDescriptors()
-        let opened = try transport.ask(OpenArena(byteCount: UInt64(byteCount)), descriptors: descriptors)
-        guard descriptors.count == 1, let descriptor = descriptors.takeFirst() else {
-            throw .violation("\(descriptors.count) descriptors came with an arena")
+        let opened = try transport.ask(OpenArena(byteCount: UInt64(byteCount)))
+        guard let descriptor = transport.takeDescriptor() else {
+            throw .violation("no descriptor came with an arena, or several")
         }
         do throws(SharedMemory.Refusal) {
             return Arena(number: opened.arena, memory: try SharedMemory.adopt(descriptor, byteCount: byteCount))
@@ -103,7 +102,7 @@ extension Client {
     public func put(
         _ chunks: [ArenaPageOut], acknowledgement: Acknowledgement = .committed, encoding: EncodingChoice = .auto
     ) throws(ClientError) -> [Result<UInt64, LarderError>] {
-        try pipeline(chunks, size: \.source.range.count) { part throws(ClientError) in
+        try pipeline(chunks, size: \.source.range.count, byteLimit: Self.arenaBatchBytes) { part throws(ClientError) in
             let items = part.map {
                 let payload = Payload(byteCount: UInt64($0.source.range.count), region: $0.source.region)
                 return PutItem(name: $0.name, tokens: $0.tokens, payload: payload)
@@ -116,7 +115,9 @@ extension Client {
 
     /// Pages into arenas. Returns for each chunk its tokens, or why it was not served.
     public func get(_ chunks: [ArenaPageIn]) throws(ClientError) -> [Result<UInt32, LarderError>] {
-        try pipeline(chunks, size: \.destination.range.count, itemLimit: Self.getItems) { part throws(ClientError) in
+        try pipeline(
+            chunks, size: \.destination.range.count, itemLimit: Self.getItems, byteLimit: Self.arenaBatchBytes
+        ) { part throws(ClientError) in
             try transport.send(GetInto(items: part.map(\.wireItem)))
         } results: { answer, part throws(ClientError) in
             try intoResults(answer, count: part.count)

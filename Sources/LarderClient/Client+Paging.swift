@@ -39,7 +39,9 @@ public struct PageIn {
 
 extension Client {
     /// Payload bytes that one frame of a batch carries, unless one chunk is larger.
-    private static let batchBytes = 8 << 20
+    static let batchBytes = 8 << 20
+    /// The same where they stay in an arena: each frame costs a round trip's work, and nothing is copied for it.
+    static let arenaBatchBytes = 64 << 20
     /// Items of one get: so few that a window of requests fits in the socket's buffer, and sending never waits for the
     /// daemon, which may be waiting for this side to read.
     static let getItems = 128
@@ -109,8 +111,9 @@ extension Client {
     /// Cuts a batch into frames, keeps a window of them in flight, and puts the results back into order.
     ///
     /// A frame that is refused as a whole gives that refusal to each of its items, so that all frames are accounted for.
+    /// - Parameter byteLimit: raw bytes that a frame carries or names, unless one item has more.
     func pipeline<Item, Value>(
-        _ items: [Item], size: (Item) -> Int, itemLimit: Int = Limits.batchItems,
+        _ items: [Item], size: (Item) -> Int, itemLimit: Int = Limits.batchItems, byteLimit: Int = Client.batchBytes,
         send: (ArraySlice<Item>) throws(ClientError) -> UInt64,
         results: (Transport.Answer, ArraySlice<Item>) throws(ClientError) -> [Result<Value, LarderError>]
     ) throws(ClientError) -> [Result<Value, LarderError>] {
@@ -125,7 +128,7 @@ extension Client {
                     bytes += size(items[end])
                     end += 1
                 } while end < items.count && end - start < min(itemLimit, Int(welcome.batchItems))
-                    && bytes + size(items[end]) <= Self.batchBytes
+                    && bytes + size(items[end]) <= byteLimit
                 inFlight[try send(items[start..<end])] = start..<end
                 start = end
                 continue

@@ -6,6 +6,8 @@ import LarderWire
 final class Transport {
     private let socket: UnixSocket
     private var nextID: UInt64 = 1
+    private let input = SocketReader(capacity: Limits.readAheadBytes)
+    /// For bodies that the reader does not hold.
     private var buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
 
     init(_ socket: consuming UnixSocket) { self.socket = socket }
@@ -18,10 +20,10 @@ final class Transport {
         let body: UnsafeRawBufferPointer
     }
 
-    /// Sends a request and waits for its answer, and for the descriptors that come with it.
-    func ask<R: Request>(_ request: R, descriptors: ReceivedDescriptors? = nil) throws(ClientError) -> R.Answer {
+    /// Sends a request and waits for its answer.
+    func ask<R: Request>(_ request: R) throws(ClientError) -> R.Answer {
         let id = try send(request)
-        return try answer(to: R.self, id, descriptors: descriptors)
+        return try answer(to: R.self, id)
     }
 
     /// Sends a request together with the descriptor of shared memory, and waits for its answer.
@@ -33,13 +35,11 @@ final class Transport {
         defer { buffer.deallocate() }
         buffer.copyBytes(from: frame)
         do { try socket.send(UnsafeRawBufferPointer(buffer), with: memory) } catch { throw .connection(error) }
-        return try answer(to: R.self, id, descriptors: nil)
+        return try answer(to: R.self, id)
     }
 
-    private func answer<R: Request>(
-        to _: R.Type, _ id: UInt64, descriptors: ReceivedDescriptors?
-    ) throws(ClientError) -> R.Answer {
-        let answer = try receive(descriptors: descriptors)
+    private func answer<R: Request>(to _: R.Type, _ id: UInt64) throws(ClientError) -> R.Answer {
+        let answer = try receive()
         let isRefusedAtOnce = answer.header.type == FrameHeader.errorType && answer.header.requestID == 0
         // A connection that is refused at once is answered under request 0.
         guard answer.header.requestID == id || isRefusedAtOnce else {
@@ -71,35 +71,38 @@ final class Transport {
     }
 
     /// Receives the next frame.
-    func receive(descriptors: ReceivedDescriptors? = nil) throws(ClientError) -> Answer {
-        var headerBytes = (UInt64(0), UInt64(0))
-        let header = try withUnsafeMutableBytes(of: &headerBytes) { bytes throws(ClientError) in
-            try fill(bytes, descriptors: descriptors)
-            return FrameHeader(UnsafeRawBufferPointer(bytes))
-        }
+    func receive() throws(ClientError) -> Answer {
+        try fill(FrameHeader.byteCount)
+        let header = FrameHeader(input.take(FrameHeader.byteCount))
         let count = Int(header.bodyBytes)
         guard count <= Limits.frameBytes else { throw .violation("a frame of \(count) bytes") }
+        if count <= input.capacity {
+            try fill(count)
+            return Answer(header: header, body: input.take(count))
+        }
         if buffer.count < count {
             buffer.deallocate()
-            buffer = .allocate(byteCount: max(count, 65_536), alignment: 64)
+            buffer = .allocate(byteCount: count, alignment: 64)
         }
         let body = UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
-        try fill(body)
+        let early = input.take(min(input.available, count))
+        body.copyMemory(from: early)
+        let rest = UnsafeMutableRawBufferPointer(rebasing: body[early.count...])
+        let received: Int
+        do { received = try socket.receive(into: rest) } catch { throw .connection(error) }
+        if received < rest.count { throw .closed }
         return Answer(header: header, body: UnsafeRawBufferPointer(body))
     }
 
-    private func fill(
-        _ bytes: UnsafeMutableRawBufferPointer, descriptors: ReceivedDescriptors? = nil
-    ) throws(ClientError) {
-        let count: Int
-        do throws(SystemError) {
-            if let descriptors {
-                count = try socket.receive(into: bytes, descriptors: descriptors, mayIdle: false).count
-            } else {
-                count = try socket.receive(into: bytes)
-            }
-        } catch { throw .connection(error) }
-        if count < bytes.count { throw .closed }
+    /// The descriptor that came with the answer just received, and with nothing else; nil if there is not exactly one.
+    func takeDescriptor() -> Descriptor? {
+        defer { input.descriptors.closeAll() }
+        return input.descriptors.count == 1 ? input.descriptors.takeFirst() : nil
+    }
+
+    private func fill(_ count: Int) throws(ClientError) {
+        do { _ = try input.fill(count, from: socket) } catch { throw .connection(error) }
+        if input.available < count { throw .closed }
     }
 
     /// Reads an answer to a request of type `R`, or throws the refusal that it is.

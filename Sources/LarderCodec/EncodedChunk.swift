@@ -23,14 +23,29 @@ public final class EncodedChunk: @unchecked Sendable {
 
     deinit { memory.deallocate() }
 
-    /// Encodes one block. Different blocks may be encoded by different threads at the same time.
+    /// Keeps a copy of one raw block in its slot, to be encoded later. Different blocks may be kept by different threads.
     ///
-    /// - Parameter raw: the raw bytes of the whole chunk. They may change while they are read (shared memory): what is
-    ///   stored then is undefined, but whole.
-    public func encode(block: Int, of raw: UnsafeRawBufferPointer, choice: EncodingChoice, scratch: CodecScratch) {
+    /// - Parameter raw: the raw bytes of the whole chunk.
+    public func keep(block: Int, of raw: UnsafeRawBufferPointer) {
         precondition(raw.count == shape.rawBytes, "raw bytes of another size than the shape")
         let input = UnsafeRawBufferPointer(rebasing: raw[shape.blockRange(block)])
+        UnsafeMutableRawBufferPointer(rebasing: memory[slot(block)]).copyMemory(from: input)
+    }
+
+    /// Encodes one block. Different blocks may be encoded by different threads at the same time.
+    ///
+    /// - Parameter raw: the raw bytes of the whole chunk; nil for the copy that ``keep(block:of:)`` made. They may change
+    ///   while they are read (shared memory): what is stored then is undefined, but whole.
+    public func encode(block: Int, of raw: UnsafeRawBufferPointer?, choice: EncodingChoice, scratch: CodecScratch) {
+        precondition(raw.map { $0.count == shape.rawBytes } ?? true, "raw bytes of another size than the shape")
         let target = UnsafeMutableRawBufferPointer(rebasing: memory[slot(block)])
+        let input: UnsafeRawBufferPointer
+        if let raw {
+            input = UnsafeRawBufferPointer(rebasing: raw[shape.blockRange(block)])
+        } else {
+            scratch.raw.copyMemory(from: UnsafeRawBufferPointer(target))
+            input = UnsafeRawBufferPointer(rebasing: scratch.raw[..<target.count])
+        }
         ChunkEncoder.encode(block: input, shape: shape, choice: choice, into: target, scratch: scratch)
             .write(to: memory.baseAddress! + ChunkHeader.byteCount + block * BlockEntry.byteCount)
     }

@@ -36,6 +36,8 @@ public enum Limits {
 
     /// Bytes of a frame after its header.
     public static let frameBytes = 64 << 20
+    /// Bytes that are read ahead of a connection; a smaller request costs one system call.
+    public static let readAheadBytes = 16 << 10
     /// Bytes of a frame after its header, before the handshake.
     public static let handshakeBytes = 4_096
     /// Items in one batch.
@@ -59,6 +61,8 @@ public enum Limits {
     public static let codecHelpers = 64
     /// Raw bytes of the smallest work that is shared with helpers: less is done before they are awake.
     public static let sharedWorkBytes = 512 << 10
+    /// Microseconds that a thread looks for work before it sleeps: about what waking it takes.
+    public static let spinMicroseconds = 40
     /// Raw bytes of a page-out that are encoded and queued together, unless a single chunk is larger.
     public static let pageOutBytes = 8 << 20
     /// Blocks of a page-in that are listed and decoded together.

@@ -10,6 +10,7 @@ final class CodecTeam: Sendable {
     private final class Job: @unchecked Sendable {
         let count: Int
         let next = Atomic<Int>(0)
+        let done = Atomic<Int>(0)
         /// Gone once its owner has withdrawn the job: a helper that still holds the job holds nothing of the owner's.
         private nonisolated(unsafe) var work: (@Sendable (Int, CodecScratch) -> Void)?
 
@@ -19,6 +20,7 @@ final class CodecTeam: Sendable {
         }
 
         var isTaken: Bool { next.load(ordering: .relaxed) >= count }
+        var isDone: Bool { done.load(ordering: .acquiring) == count }
 
         func end() { work = nil }
 
@@ -28,6 +30,7 @@ final class CodecTeam: Sendable {
                 let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
                 if index >= count { return }
                 work(index, scratch)
+                done.wrappingAdd(1, ordering: .releasing)
             }
         }
     }
@@ -46,6 +49,8 @@ final class CodecTeam: Sendable {
     }
 
     private let hasHelpers: Bool
+    /// Counts jobs, so that a helper can look for the next one without the lock.
+    private let offers = Atomic<Int>(0)
     private let state = Monitor(State())
     private let scratches = Monitor(Scratches())
 
@@ -96,6 +101,7 @@ final class CodecTeam: Sendable {
             nonisolated(unsafe) let work = work
             let job = Job(count) { work($0, $1) }
             state.signal { $0.jobs.append((job, 0)) }
+            offers.wrappingAdd(1, ordering: .relaxed)
             withScratch { job.help($0) }
             withdraw(job)
         }
@@ -103,6 +109,8 @@ final class CodecTeam: Sendable {
 
     /// Waits until no helper is at the job, and takes it off the list.
     private func withdraw(_ job: Job) {
+        // The last pieces are done in less time than it takes to sleep and be woken.
+        Clock.yield(microseconds: Limits.spinMicroseconds, until: { job.isDone })
         _ = state.wait { state -> Bool? in
             let index = state.jobs.firstIndex { $0.job === job }!
             guard state.jobs[index].helpers == 0 else { return nil }
@@ -126,7 +134,9 @@ final class CodecTeam: Sendable {
     }
 
     private func nextJob() -> Job? {
-        state.wait { state -> Job?? in
+        let seen = offers.load(ordering: .relaxed)
+        Clock.yield(microseconds: Limits.spinMicroseconds, until: { offers.load(ordering: .relaxed) != seen })
+        return state.wait { state -> Job?? in
             if state.isStopping { return .some(nil) }
             guard let index = state.jobs.firstIndex(where: { !$0.job.isTaken }) else { return nil }
             state.jobs[index].helpers += 1

@@ -31,15 +31,16 @@ public struct PageOutItem {
 }
 
 extension Store {
-    /// Stored bytes of a chunk, or why it was refused.
+    /// Stored bytes of a chunk, 0 if they are not known yet; or why it was refused.
     public typealias PageOutResult = Result<Int, LarderError>
 
     /// Checks, encodes and queues chunks, a few MiB at a time, so that memory stays bounded and the writer begins early.
     ///
     /// - Parameters:
     ///   - reader: the calling thread's.
-    ///   - completion: called once, with a result an item: for `accepted` on this thread, before the commit; otherwise
-    ///     from a writer's thread after the commit, or on this thread if nothing was queued.
+    ///   - completion: called once, with a result an item: for `accepted` on this thread, before the chunks are encoded
+    ///     and with 0 for their size; otherwise from a writer's thread after the commit, or on this thread if nothing was
+    ///     queued.
     public func pageOut(
         _ items: [PageOutItem], encoding: EncodingChoice, acknowledgement: Acknowledgement, reader: StoreReader,
         completion: @escaping @Sendable ([PageOutResult]) -> Void
@@ -73,52 +74,31 @@ extension Store {
         submitPart()
     }
 
-    /// Encodes and queues a part of a page-out. Throws if the writer does not take it.
+    /// Queues a part of a page-out, encoded; or, at `accepted`, copied, so that the answer waits for no encoding. Throws if
+    /// the writer does not take it.
     private func submit(
         _ part: PageOutPart, _ encoding: EncodingChoice, _ acknowledgement: Acknowledgement, _ gathering: Gathering
     ) throws(LarderError) {
         let writer = writers[part.shard]
         // Room in the queue comes before memory to encode into: what waits to be written is bounded, whoever sends it.
         try writer.reserve(part.memoryBytes)
-        let chunks = encode(part.chunks, encoding)
         let isAccepted = acknowledgement == .accepted
         let mutation = PutMutation(
-            chunks, byteCount: part.memoryBytes, isDurable: acknowledgement == .durable
+            part.chunks, encoding, byteCount: part.memoryBytes, isDurable: acknowledgement == .durable
         ) { [log, indices = part.indices] results in
             if !isAccepted { return gathering.set(indices, results) }
             for case .failure(let error) in results {
                 log.warning("an accepted chunk was not stored", metadata: ["reason": "\(error)"])
             }
         }
-        let sizes = chunks.map { PageOutResult.success($0.storedBytes) }
+        if isAccepted { mutation.copy(part.chunks, team) } else { mutation.encode(part.chunks, team) }
         do { try writer.submit(reserved: mutation) } catch {
             writer.giveBack(part.memoryBytes)
             throw error
         }
-        if isAccepted { gathering.set(part.indices, sizes) }
-    }
-
-    /// Encodes chunks, block by block, with the team's help.
-    private func encode(_ chunks: [PlannedChunk], _ encoding: EncodingChoice) -> [PreparedChunk] {
-        let encoded = chunks.map { $0.stored == nil ? EncodedChunk($0.shape) : nil }
-        /// The first block of each chunk in the list of all blocks.
-        var starts: [Int] = []
-        var count = 0
-        var bytes = 0
-        for case (let chunk, .some) in zip(chunks, encoded) {
-            starts.append(count)
-            count += chunk.shape.blockCount
-            bytes += chunk.shape.rawBytes
-        }
-        let work = zip(chunks, encoded).compactMap { chunk, encoded in encoded.map { (raw: chunk.raw, encoded: $0) } }
-        team.run(count: count, bytes: bytes) { index, scratch in
-            let chunk = starts.partitioningIndex { $0 > index } - 1
-            work[chunk].encoded.encode(
-                block: index - starts[chunk], of: work[chunk].raw, choice: encoding, scratch: scratch)
-        }
-        return zip(chunks, encoded).map { chunk, encoded in
-            encoded?.finish()
-            return PreparedChunk(chunk, encoded)
+        // What they will take is not known yet.
+        if isAccepted {
+            gathering.set(part.indices, part.chunks.map { .success($0.stored.map { Int($0.storedBytes) } ?? 0) })
         }
     }
 
@@ -175,17 +155,5 @@ private struct PageOutPart {
         chunks.append(chunk)
         indices.append(index)
         memoryBytes += chunk.memoryBytes
-    }
-}
-
-extension Array {
-    /// The first index whose element satisfies a condition that all after it satisfy too; the count if there is none.
-    fileprivate func partitioningIndex(_ isAfter: (Element) -> Bool) -> Int {
-        var (low, high) = (0, count)
-        while low < high {
-            let middle = (low + high) / 2
-            if isAfter(self[middle]) { high = middle } else { low = middle + 1 }
-        }
-        return low
     }
 }

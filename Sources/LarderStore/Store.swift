@@ -53,16 +53,16 @@ public final class Store: Sendable {
         do { catalog = try Catalog(shards[0]) } catch {
             throw LarderError(.storeUnusable, "the catalog of \(configuration.directory) cannot be read: \(error)")
         }
+        do { team = try CodecTeam(helpers: configuration.codecHelpers) } catch {
+            throw LarderError(.storage, "no threads to encode with: \(error)")
+        }
         var writers: [ShardWriter] = []
         for shard in shards {
             writers.append(
                 try ShardWriter(
-                    shard, queueBytes: configuration.queueBytes / configuration.shards, configuration, log: log))
+                    shard, queueBytes: configuration.queueBytes / configuration.shards, configuration, team, log: log))
         }
         self.writers = writers
-        do { team = try CodecTeam(helpers: configuration.codecHelpers) } catch {
-            throw LarderError(.storage, "no threads to encode with: \(error)")
-        }
     }
 
     private static func lock(_ directory: String) throws(LarderError) -> LockFile {

@@ -2,6 +2,13 @@ import Glibc
 
 /// The two clocks that Larder reads.
 public enum Clock {
+    /// Lets other threads run until `condition` holds, for a few microseconds at most: for what comes sooner than a sleeping
+    /// thread can be woken.
+    public static func yield(microseconds: Int, until condition: () -> Bool) {
+        let deadline = now() + UInt64(microseconds) * 1_000
+        while !condition(), now() < deadline { sched_yield() }
+    }
+
     /// CLOCK_MONOTONIC in nanoseconds.
     @inline(__always)
     public static func now() -> UInt64 { read(CLOCK_MONOTONIC) }

@@ -8,6 +8,16 @@ public enum Memory {
     /// into it. Call before any thread starts.
     public static func keepFreed(bytes: Int) { _ = larder_keep_freed(32 << 20, Int32(bytes)) }
 
+    /// Zeroed memory of whole pages that goes back to the kernel as soon as it is unmapped, mmap(2); nil if there is none.
+    public static func map(_ byteCount: Int) -> UnsafeMutableRawBufferPointer? {
+        let address = mmap(nil, byteCount, PROT_READ | PROT_WRITE, Int32(MAP_PRIVATE | MAP_ANONYMOUS), -1, 0)
+        guard let address, address != MAP_FAILED else { return nil }
+        return UnsafeMutableRawBufferPointer(start: address, count: byteCount)
+    }
+
+    /// Gives back what ``map(_:)`` gave, munmap(2).
+    public static func unmap(_ bytes: UnsafeMutableRawBufferPointer) { munmap(bytes.baseAddress, bytes.count) }
+
     /// The kernel reads no more than this ahead for one call.
     private static let readAheadBytes = 128 << 10
 

@@ -26,37 +26,25 @@ public final class ReceivedDescriptors: @unchecked Sendable {
 }
 
 extension UnixSocket {
-    /// Receives until `buffer` is full, and the descriptors that come with it.
+    /// Receives what has come, at least a byte, and the descriptors that come with it, recvmsg(2).
     ///
-    /// - Parameter mayIdle: true to wait without end for the first byte, whatever the receive timeout.
-    /// - Returns: the bytes received, fewer only at the end of the stream; and false if more descriptors came than are
-    ///   kept (those were closed).
-    public func receive(
-        into buffer: UnsafeMutableRawBufferPointer, descriptors: ReceivedDescriptors, mayIdle: Bool
+    /// - Returns: the bytes received, 0 at the end of the stream; and false if more descriptors have come than are kept
+    ///   (what is too much was closed).
+    func receiveSome(
+        into buffer: UnsafeMutableRawBufferPointer, descriptors: ReceivedDescriptors
     ) throws(SystemError) -> (count: Int, isWhole: Bool) {
-        var done = 0
-        var isWhole = true
-        while done < buffer.count {
-            var numbers: [4 of Int32] = [0, 0, 0, 0]
-            var found: Int32 = 0
-            var truncated: Int32 = 0
-            let count = withUnsafeMutableBytes(of: &numbers) {
-                larder_receive_with_descriptors(
-                    number, buffer.baseAddress! + done, buffer.count - done,
-                    $0.baseAddress!.assumingMemoryBound(to: Int32.self), &found, &truncated)
-            }
-            if count == 0 { break }
-            if count > 0 {
-                done += count
-                isWhole = isWhole && truncated == 0
-                for index in 0..<Int(found) { descriptors.add(numbers[index]) }
-                // One message brings no more than that; several may.
-                isWhole = isWhole && descriptors.count <= numbers.count
-            } else if errno != EINTR && !(mayIdle && done == 0 && errno == EAGAIN) {
-                throw SystemError("recvmsg")
-            }
+        var numbers: [4 of Int32] = [0, 0, 0, 0]
+        var found: Int32 = 0
+        var truncated: Int32 = 0
+        let count = withUnsafeMutableBytes(of: &numbers) {
+            larder_receive_with_descriptors(
+                number, buffer.baseAddress!, buffer.count, $0.baseAddress!.assumingMemoryBound(to: Int32.self), &found,
+                &truncated)
         }
-        return (done, isWhole)
+        if count < 0 { throw SystemError("recvmsg") }
+        for index in 0..<Int(found) { descriptors.add(numbers[index]) }
+        // One message brings no more than that; several may.
+        return (count, truncated == 0 && descriptors.count <= numbers.count)
     }
 
     /// Sends all of `bytes`, with the descriptor of `memory`, which the peer receives as its own.

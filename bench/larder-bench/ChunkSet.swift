@@ -68,13 +68,15 @@ extension ChunkSet {
         }
     }
 
-    /// The chunks of `set`, again and again, until they are at least `byteCount` bytes: for work out of cache. Offsets
-    /// repeat, so that this is nothing to page out.
+    /// The chunks of `set`, again and again, each time 2^20 tokens further, until they are at least `byteCount` bytes: for
+    /// work out of cache.
     convenience init(repeating set: ChunkSet, byteCount: Int) {
         let copies = (byteCount + set.bytes.count - 1) / set.bytes.count
-        let chunks = (0..<copies).flatMap { _ in set.chunks }
-        self.init(set.model, chunks.map { ($0.component, $0.offset, $0.tokens) }) { index, bytes in
-            bytes.copyMemory(from: set.bytes(of: chunks[index]))
+        let chunks = (0..<copies).flatMap { copy in
+            set.chunks.map { ($0.component, $0.offset + UInt64(copy) << 20, $0.tokens) }
+        }
+        self.init(set.model, chunks) { index, bytes in
+            bytes.copyMemory(from: set.bytes(of: set.chunks[index % set.chunks.count]))
         }
     }
 

@@ -62,20 +62,22 @@ final class Connection: @unchecked Sendable {
     /// Returns why it stopped.
     private func readFrames() -> String {
         let body = FrameBuffer(services.memory)
-        let handler = RequestHandler(services: services, outbox: outbox, peer: peer, log: log)
-        let headerBytes = UnsafeMutableRawBufferPointer.allocate(byteCount: FrameHeader.byteCount, alignment: 8)
-        defer { headerBytes.deallocate() }
+        let input = SocketReader(capacity: Limits.readAheadBytes)
+        let handler = RequestHandler(
+            services: services, outbox: outbox, peer: peer, descriptors: input.descriptors, log: log)
         do throws(SystemError) {
             while true {
-                let (count, isWhole) = try outbox.withSocket { socket throws(SystemError) in
-                    try socket.receive(into: headerBytes, descriptors: handler.descriptors, mayIdle: handler.hasGreeted)
+                let isWhole = try outbox.withSocket { socket throws(SystemError) in
+                    try input.fill(FrameHeader.byteCount, from: socket, mayIdle: handler.hasGreeted)
                 }
                 if !isWhole { return "more descriptors came than any request takes" }
-                if count == 0 { return "the peer closed" }
-                if count < FrameHeader.byteCount { return "the peer closed in the middle of a frame" }
-                let header = FrameHeader(UnsafeRawBufferPointer(headerBytes))
-                if let fatal = try read(header, into: body, handler) { return fatal }
+                if input.available == 0 { return "the peer closed" }
+                if input.available < FrameHeader.byteCount { return "the peer closed in the middle of a frame" }
+                let header = FrameHeader(input.take(FrameHeader.byteCount))
+                if let fatal = try read(header, input, into: body, handler) { return fatal }
                 body.reset()
+                // Descriptors come with the bytes of the request that takes them: none is on its way now.
+                if input.available == 0 { input.descriptors.closeAll() }
             }
         } catch {
             return "\(error)"
@@ -83,9 +85,9 @@ final class Connection: @unchecked Sendable {
     }
 
     /// Reads a frame's body and has it answered. Returns why the connection must end, if it must.
-    private func read(_ header: FrameHeader, into body: FrameBuffer, _ handler: RequestHandler) throws(SystemError)
-        -> String?
-    {
+    private func read(
+        _ header: FrameHeader, _ input: SocketReader, into body: FrameBuffer, _ handler: RequestHandler
+    ) throws(SystemError) -> String? {
         services.counters.count { $0.requests += 1 }
         let limit = handler.hasGreeted ? Limits.frameBytes : Limits.handshakeBytes
         guard Int(header.bodyBytes) <= limit else {
@@ -102,9 +104,10 @@ final class Connection: @unchecked Sendable {
             try handler.refuse(header.requestID, error)
             return error.message
         }
-        switch try receive(Int(header.bodyBytes), into: body) {
-        case .whole: break
+        switch try receive(Int(header.bodyBytes), input, into: body) {
+        case .whole(let bytes): return try handler.handle(header, bytes)
         case .ended: return "the peer closed in the middle of a frame"
+        case .strayDescriptors: return "more descriptors came than any request takes"
         case .noMemory(let left):
             try discard(left)
             let error = LarderError(
@@ -115,19 +118,29 @@ final class Connection: @unchecked Sendable {
             try handler.refuse(header.requestID, error)
             return nil
         }
-        return try handler.handle(header, body.bytes)
     }
 
     private enum Reception {
-        case whole, ended
+        case whole(UnsafeRawBufferPointer)
+        case ended, strayDescriptors
         case noMemory(left: Int)
     }
 
     /// Receives a body within ``LarderModel/Limits/frameSeconds`` and what its length adds at the least rate. Memory is
     /// taken as the bytes arrive, so that a peer that only announces a large frame holds none.
-    private func receive(_ count: Int, into body: FrameBuffer) throws(SystemError) -> Reception {
+    private func receive(_ count: Int, _ input: SocketReader, into body: FrameBuffer) throws(SystemError) -> Reception {
         let seconds = Double(Limits.frameSeconds) + Double(count) / Double(Limits.frameBytesPerSecond)
         let deadline = Clock.deadline(seconds: seconds)
+        if count <= input.capacity {
+            let isWhole = try outbox.withSocket { socket throws(SystemError) in
+                try input.fill(count, from: socket, deadline: deadline)
+            }
+            if !isWhole { return .strayDescriptors }
+            return input.available < count ? .ended : .whole(input.take(count))
+        }
+        let early = input.take(input.available)
+        guard let room = body.append(early.count) else { return .noMemory(left: count - early.count) }
+        room.copyMemory(from: early)
         while body.count < count {
             let part = min(count - body.count, max(body.count, FrameBuffer.keptBytes))
             guard let room = body.append(part, waitSeconds: Limits.queueWaitSeconds) else {
@@ -138,7 +151,7 @@ final class Connection: @unchecked Sendable {
             }
             if received < room.count { return .ended }
         }
-        return .whole
+        return .whole(body.bytes)
     }
 
     /// Reads bytes and forgets them.

@@ -28,6 +28,8 @@ final class FrameBuffer {
 
     private let memory: InlineMemory
     private var storage = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+    /// Mapped where it is more than a connection keeps, so that a large frame leaves nothing behind in the heap.
+    private var isMapped = false
     private var taken = 0
     /// Bytes in use.
     private(set) var count = 0
@@ -35,8 +37,14 @@ final class FrameBuffer {
     init(_ memory: InlineMemory) { self.memory = memory }
 
     deinit {
-        storage.deallocate()
+        free()
         memory.giveBack(taken)
+    }
+
+    private func free() {
+        if isMapped { Memory.unmap(storage) } else { storage.deallocate() }
+        storage = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+        isMapped = false
     }
 
     var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: storage[..<count]) }
@@ -52,10 +60,14 @@ final class FrameBuffer {
                 guard memory.take(share, waitSeconds: waitSeconds) else { return nil }
                 taken += share
             }
-            let larger = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity, alignment: 64)
+            let mustMap = capacity > Self.keptBytes
+            guard let larger = mustMap ? Memory.map(capacity) : .allocate(byteCount: capacity, alignment: 64) else {
+                return nil
+            }
             if count > 0 { larger.baseAddress!.copyMemory(from: storage.baseAddress!, byteCount: count) }
-            storage.deallocate()
+            free()
             storage = larger
+            isMapped = mustMap
         }
         defer { count = needed }
         return UnsafeMutableRawBufferPointer(rebasing: storage[count..<needed])
@@ -74,8 +86,7 @@ final class FrameBuffer {
     func reset() {
         count = 0
         guard taken > 0 else { return }
-        storage.deallocate()
-        storage = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+        free()
         memory.giveBack(taken)
         taken = 0
     }

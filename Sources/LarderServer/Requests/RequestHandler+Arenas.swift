@@ -15,6 +15,7 @@ extension RequestHandler {
     }
 
     func registerArena(_ request: RegisterArena) throws(LarderError) -> ArenaOpened {
+        defer { descriptors.closeAll() }
         guard descriptors.count == 1, let descriptor = descriptors.takeFirst() else {
             throw LarderError(
                 .invalidArgument, "\(descriptors.count) descriptors came with the request; send exactly the memfd")

@@ -13,15 +13,18 @@ final class RequestHandler {
     let reader: StoreReader
     let payload: FrameBuffer
     let arenas: ArenaTable
-    /// Descriptors that came with the request at hand.
-    let descriptors = ReceivedDescriptors()
+    /// Descriptors that came with the request at hand, or with one that was received together with it.
+    let descriptors: ReceivedDescriptors
     /// The batch item that is being read, for a refusal of the whole request because of it.
     var itemAtHand: UInt32?
     /// True once the handshake is done.
     private(set) var hasGreeted = false
 
-    init(services: Services, outbox: Outbox, peer: PeerCredentials, log: Logger) {
+    init(
+        services: Services, outbox: Outbox, peer: PeerCredentials, descriptors: ReceivedDescriptors, log: Logger
+    ) {
         self.services = services
+        self.descriptors = descriptors
         self.outbox = outbox
         self.peer = peer
         self.log = log
@@ -36,7 +39,6 @@ final class RequestHandler {
     func handle(_ header: FrameHeader, _ body: UnsafeRawBufferPointer) throws(SystemError) -> String? {
         defer {
             payload.reset()
-            descriptors.closeAll()
             itemAtHand = nil
         }
         guard hasGreeted || header.type == MessageType.hello.rawValue else {

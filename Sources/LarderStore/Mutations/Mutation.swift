@@ -7,11 +7,17 @@ protocol Mutation: AnyObject, Sendable {
     var byteCount: Int { get }
     /// True if the commit must survive power loss before it is completed.
     var isDurable: Bool { get }
+    /// Does, before the transaction begins, what needs none.
+    func prepare(_ team: CodecTeam)
     /// Applies the change. Throws ``LarderError`` only before it has written anything; may be called again after an
     /// aborted transaction.
     func apply(_ context: inout WriteContext) throws
     /// Told once: nil after the commit, or why there was none.
     func complete(_ failure: LarderError?)
+}
+
+extension Mutation {
+    func prepare(_: CodecTeam) {}
 }
 
 /// A mutation whose submitter waits for it.

@@ -3,27 +3,24 @@ import LarderLMDB
 import LarderModel
 import LarderSystem
 
-/// An encoded chunk on its way to the store.
+/// A chunk on its way to the store.
 struct PreparedChunk: Sendable {
     let key: ChunkKey
     let component: Component
     let modelID: UInt32
     let shape: ChunkShape
-    /// The encoded bytes; nil if the same raw bytes are stored already.
+    /// The bytes, encoded or to be; nil if the same raw bytes are stored already.
     let encoded: EncodedChunk?
     /// The stored blob that was found to hold the same raw bytes.
     let identicalBlobID: UInt64?
-    /// Bytes that it takes in the store.
-    let storedBytes: Int
 
-    init(_ plan: PlannedChunk, _ encoded: EncodedChunk?) {
+    init(_ plan: PlannedChunk) {
         key = plan.key
         component = plan.component
         modelID = plan.modelID
         shape = plan.shape
-        self.encoded = encoded
+        encoded = plan.stored == nil ? EncodedChunk(plan.shape) : nil
         identicalBlobID = plan.stored?.blobID
-        storedBytes = encoded?.byteCount ?? plan.stored.map { Int($0.storedBytes) } ?? 0
     }
 
     /// First token past the chunk; the offset itself for a recurrent state.
@@ -33,20 +30,66 @@ struct PreparedChunk: Sendable {
 /// Stores the chunks of one page-out request that fall to one shard.
 final class PutMutation: Mutation, @unchecked Sendable {
     private let chunks: [PreparedChunk]
+    private let encoding: EncodingChoice
     private let completion: @Sendable ([Result<Int, LarderError>]) -> Void
+    private var isEncoded = false
     /// Stored bytes of each chunk, or why it was refused.
     private var results: [Result<Int, LarderError>] = []
     let isDurable: Bool
     let byteCount: Int
 
+    /// Takes memory for the chunks. ``encode(_:_:)`` or ``copy(_:_:)`` follows.
     init(
-        _ chunks: [PreparedChunk], byteCount: Int, isDurable: Bool,
+        _ plans: [PlannedChunk], _ encoding: EncodingChoice, byteCount: Int, isDurable: Bool,
         completion: @escaping @Sendable ([Result<Int, LarderError>]) -> Void
     ) {
-        self.chunks = chunks
+        chunks = plans.map { PreparedChunk($0) }
+        self.encoding = encoding
         self.completion = completion
         self.isDurable = isDurable
         self.byteCount = byteCount
+    }
+
+    /// Encodes the chunks' raw bytes.
+    func encode(_ plans: [PlannedChunk], _ team: CodecTeam) {
+        forEachBlock(team) { [encoding] chunk, encoded, block, scratch in
+            encoded.encode(block: block, of: plans[chunk].raw, choice: encoding, scratch: scratch)
+        }
+        finish()
+    }
+
+    /// Copies the chunks' raw bytes; the writer will have them encoded.
+    func copy(_ plans: [PlannedChunk], _ team: CodecTeam) {
+        forEachBlock(team) { chunk, encoded, block, _ in encoded.keep(block: block, of: plans[chunk].raw) }
+    }
+
+    func prepare(_ team: CodecTeam) {
+        if isEncoded { return }
+        forEachBlock(team) { [encoding] _, encoded, block, scratch in
+            encoded.encode(block: block, of: nil, choice: encoding, scratch: scratch)
+        }
+        finish()
+    }
+
+    private func finish() {
+        for chunk in chunks { chunk.encoded?.finish() }
+        isEncoded = true
+    }
+
+    /// Calls `work` with each block of each chunk that has bytes, with the team's help.
+    private func forEachBlock(
+        _ team: CodecTeam, _ work: (_ chunk: Int, EncodedChunk, _ block: Int, CodecScratch) -> Void
+    ) {
+        var blocks: [(chunk: Int, block: Int)] = []
+        var bytes = 0
+        for (index, chunk) in chunks.enumerated() where chunk.encoded != nil {
+            for block in 0..<chunk.shape.blockCount { blocks.append((index, block)) }
+            bytes += chunk.shape.rawBytes
+        }
+        team.run(count: blocks.count, bytes: bytes) { index, scratch in
+            let (chunk, block) = blocks[index]
+            work(chunk, chunks[chunk].encoded!, block, scratch)
+        }
     }
 
     func complete(_ failure: LarderError?) {

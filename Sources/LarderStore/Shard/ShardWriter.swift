@@ -24,6 +24,7 @@ final class ShardWriter: Sendable {
     }
 
     private let shard: Shard
+    private let team: CodecTeam
     private let queueBytes: Int
     private let waitSeconds: Int
     private let queue: Monitor<Queue>
@@ -35,8 +36,11 @@ final class ShardWriter: Sendable {
     /// Starts the writer's thread.
     ///
     /// - Parameter queueBytes: this shard's part of the configured queue.
-    init(_ shard: Shard, queueBytes: Int, _ configuration: StoreConfiguration, log: Logger) throws(LarderError) {
+    init(
+        _ shard: Shard, queueBytes: Int, _ configuration: StoreConfiguration, _ team: CodecTeam, log: Logger
+    ) throws(LarderError) {
         self.shard = shard
+        self.team = team
         self.queueBytes = queueBytes
         waitSeconds = configuration.queueWaitSeconds
         self.log = log
@@ -147,6 +151,7 @@ final class ShardWriter: Sendable {
 
     /// Writes a batch in one transaction, or each mutation in its own where together they fail.
     private func write(_ batch: [any Mutation]) {
+        for mutation in batch { mutation.prepare(team) }
         makeRoom(bytes: batch.reduce(0) { $0 + $1.byteCount })
         if case .done(let refusals) = attempt(batch) {
             finish(batch, refusals)

@@ -7,11 +7,13 @@ enum CascadePageIn: RowGroup {
         "page_in_cascade_over_codec", "page_in_cascade_over_memcpy", "page_in_cascade", "page_in_cascade_all_cores",
         "codec_decode_all_cores", "codec_decode_one_core",
     ]
-    /// Passes of a timed turn, so that waking threads weighs little.
-    private static let passes = 4
+    /// Raw bytes of a batch, in copies of the state: out of cache, and so many that waking threads weighs little.
+    private static let batchBytes = 48 << 20
+    /// Passes of a timed turn.
+    private static let passes = 2
 
     static func measure(_ bench: PageBench) throws -> [Measurement] {
-        let set = bench.real
+        let set = ChunkSet(repeating: bench.real, byteCount: batchBytes)
         let encoded = EncodedSet(set)
         return try bench.withDaemon { daemon, _ in
             let workers = try (0..<bench.cores).map { _ in try Worker(daemon, set) }
