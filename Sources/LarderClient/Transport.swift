@@ -82,7 +82,7 @@ final class Transport {
         }
         if buffer.count < count {
             buffer.deallocate()
-            buffer = .allocate(byteCount: count, alignment: 64)
+            buffer = .allocate(byteCount: count, alignment: 16)
         }
         let body = UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
         let early = input.take(min(input.available, count))

@@ -17,7 +17,8 @@ public final class EncodedChunk: @unchecked Sendable {
     public init(_ shape: ChunkShape) {
         precondition(shape.isWithinLimits, "shape beyond the limits")
         self.shape = shape
-        memory = .allocate(byteCount: ChunkEncoder.bound(shape), alignment: 64)
+        // Of malloc's own alignment: what memalign leaves behind is too small for its next block of the same size.
+        memory = .allocate(byteCount: ChunkEncoder.bound(shape), alignment: 16)
         ChunkHeader.write(shape, to: memory.baseAddress!)
     }
 

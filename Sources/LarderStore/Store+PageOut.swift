@@ -46,81 +46,131 @@ extension Store {
         completion: @escaping @Sendable ([PageOutResult]) -> Void
     ) {
         if items.isEmpty { return completion([]) }
-        let gathering = Gathering(count: items.count, completion: completion)
-        var part = PageOutPart(shard: 0)
-        /// Why a shard takes no more: a writer that had no room once is not waited for again in the same request.
-        var refusals: [Int: LarderError] = [:]
-        func submitPart() {
-            if part.chunks.isEmpty { return }
-            do throws(LarderError) {
-                if let refusal = refusals[part.shard] { throw refusal }
-                try submit(part, encoding, acknowledgement, gathering)
-            } catch {
-                refusals[part.shard] = error
-                gathering.set(part.indices, part.chunks.map { _ in .failure(error) })
-            }
-        }
+        let request = PageOutRequest(
+            self, encoding, acknowledgement, Gathering(count: items.count, completion: completion))
         for (index, item) in items.enumerated() {
             do throws(LarderError) {
-                let chunk = try reader.plan(item)
-                let shard = try shardIndex(of: item.session)
-                if shard != part.shard || !part.hasRoom(for: chunk) {
-                    submitPart()
-                    part = PageOutPart(shard: shard)
-                }
-                part.add(chunk, index)
-            } catch { gathering.set([index], [.failure(error)]) }
+                request.add(try reader.plan(item), index, shard: try shardIndex(of: item.session))
+            } catch { request.refuse([index], error) }
         }
-        submitPart()
+        request.finish()
+    }
+}
+
+/// A page-out on its way to the writers, part by part.
+private final class PageOutRequest {
+    private let store: Store
+    private let encoding: EncodingChoice
+    private let acknowledgement: Acknowledgement
+    private let gathering: Gathering
+    private var part = PageOutPart(shard: 0)
+    /// Copied and not yet in a writer's queue: while there is room, copying comes first, for the peer waits for it.
+    private var held: [(part: PageOutPart, mutation: PutMutation)] = []
+    /// Why a shard takes no more: a writer that had no room once is not waited for again.
+    private var refusals: [Int: LarderError] = [:]
+
+    init(_ store: Store, _ encoding: EncodingChoice, _ acknowledgement: Acknowledgement, _ gathering: Gathering) {
+        self.store = store
+        self.encoding = encoding
+        self.acknowledgement = acknowledgement
+        self.gathering = gathering
     }
 
-    /// Queues a part of a page-out, encoded; or, at `accepted`, copied, so that the answer waits for no encoding. Throws if
-    /// the writer does not take it.
-    private func submit(
-        _ part: PageOutPart, _ encoding: EncodingChoice, _ acknowledgement: Acknowledgement, _ gathering: Gathering
-    ) throws(LarderError) {
-        let writer = writers[part.shard]
-        // Room in the queue comes before memory to encode into: what waits to be written is bounded, whoever sends it.
-        try writer.reserve(part.memoryBytes)
+    func refuse(_ indices: [Int], _ error: LarderError) {
+        gathering.set(indices, indices.map { _ in .failure(error) })
+    }
+
+    func add(_ chunk: PlannedChunk, _ index: Int, shard: Int) {
+        if shard != part.shard || !part.hasRoom(for: chunk) {
+            endPart()
+            part = PageOutPart(shard: shard)
+        }
+        part.add(chunk, index)
+    }
+
+    func finish() {
+        endPart()
+        handOver()
+    }
+
+    /// Takes room for the part in its writer's queue and queues it: encoded, or, at `accepted`, copied, so that the answer
+    /// waits for no encoding.
+    private func endPart() {
+        if part.chunks.isEmpty { return }
+        let writer = store.writers[part.shard]
+        do throws(LarderError) {
+            if let refusal = refusals[part.shard] { throw refusal }
+            // Room in the queue comes before memory: what waits to be written is bounded, whoever sends it.
+            if try !writer.reserve(part.memoryBytes, waits: false) {
+                handOver()
+                _ = try writer.reserve(part.memoryBytes, waits: true)
+            }
+        } catch {
+            refusals[part.shard] = error
+            return refuse(part.indices, error)
+        }
+        let mutation = mutation(for: part)
+        if acknowledgement == .accepted {
+            mutation.copy(part.chunks, store.team)
+            held.append((part, mutation))
+        } else {
+            mutation.encode(part.chunks, store.team)
+            submit(part, mutation)
+        }
+    }
+
+    private func handOver() {
+        for (part, mutation) in held where submit(part, mutation) {
+            // What they will take is not known yet.
+            gathering.set(part.indices, part.chunks.map { .success($0.stored.map { Int($0.storedBytes) } ?? 0) })
+        }
+        held = []
+    }
+
+    /// False if the writer did not take it.
+    @discardableResult
+    private func submit(_ part: PageOutPart, _ mutation: PutMutation) -> Bool {
+        do throws(LarderError) {
+            try store.writers[part.shard].submit(reserved: mutation)
+            return true
+        } catch {
+            store.writers[part.shard].giveBack(part.memoryBytes)
+            refuse(part.indices, error)
+            return false
+        }
+    }
+
+    private func mutation(for part: PageOutPart) -> PutMutation {
         let isAccepted = acknowledgement == .accepted
-        let mutation = PutMutation(
+        return PutMutation(
             part.chunks, encoding, byteCount: part.memoryBytes, isDurable: acknowledgement == .durable
-        ) { [log, indices = part.indices] results in
+        ) { [log = store.log, gathering, indices = part.indices] results in
             if !isAccepted { return gathering.set(indices, results) }
             for case .failure(let error) in results {
                 log.warning("an accepted chunk was not stored", metadata: ["reason": "\(error)"])
             }
         }
-        if isAccepted { mutation.copy(part.chunks, team) } else { mutation.encode(part.chunks, team) }
-        do { try writer.submit(reserved: mutation) } catch {
-            writer.giveBack(part.memoryBytes)
-            throw error
-        }
-        // What they will take is not known yet.
-        if isAccepted {
-            gathering.set(part.indices, part.chunks.map { .success($0.stored.map { Int($0.storedBytes) } ?? 0) })
-        }
+    }
+}
+
+/// Collects the results of one request from several shards.
+private final class Gathering: Sendable {
+    private let state: Monitor<(results: [Store.PageOutResult?], missing: Int)>
+    private let completion: @Sendable ([Store.PageOutResult]) -> Void
+
+    init(count: Int, completion: @escaping @Sendable ([Store.PageOutResult]) -> Void) {
+        state = Monitor((Array(repeating: nil, count: count), count))
+        self.completion = completion
     }
 
-    /// Collects the results of one request from several shards.
-    private final class Gathering: Sendable {
-        private let state: Monitor<(results: [PageOutResult?], missing: Int)>
-        private let completion: @Sendable ([PageOutResult]) -> Void
-
-        init(count: Int, completion: @escaping @Sendable ([PageOutResult]) -> Void) {
-            state = Monitor((Array(repeating: nil, count: count), count))
-            self.completion = completion
+    /// Each item's result is set once.
+    func set(_ indices: [Int], _ results: [Store.PageOutResult]) {
+        let complete = state.withLock { state -> [Store.PageOutResult]? in
+            for (index, result) in zip(indices, results) { state.results[index] = result }
+            state.missing -= indices.count
+            return state.missing == 0 ? state.results.map { $0! } : nil
         }
-
-        /// Each item's result is set once.
-        func set(_ indices: [Int], _ results: [PageOutResult]) {
-            let complete = state.withLock { state -> [PageOutResult]? in
-                for (index, result) in zip(indices, results) { state.results[index] = result }
-                state.missing -= indices.count
-                return state.missing == 0 ? state.results.map { $0! } : nil
-            }
-            if let complete { completion(complete) }
-        }
+        if let complete { completion(complete) }
     }
 }
 

@@ -9,7 +9,7 @@ public final class SocketReader {
     public let descriptors = ReceivedDescriptors()
 
     /// A reader that holds up to `capacity` bytes.
-    public init(capacity: Int) { storage = .allocate(byteCount: capacity, alignment: 64) }
+    public init(capacity: Int) { storage = .allocate(byteCount: capacity, alignment: 16) }
 
     deinit { storage.deallocate() }
 

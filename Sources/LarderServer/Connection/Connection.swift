@@ -129,6 +129,7 @@ final class Connection: @unchecked Sendable {
     /// Receives a body within ``LarderModel/Limits/frameSeconds`` and what its length adds at the least rate. Memory is
     /// taken as the bytes arrive, so that a peer that only announces a large frame holds none.
     private func receive(_ count: Int, _ input: SocketReader, into body: FrameBuffer) throws(SystemError) -> Reception {
+        if count <= input.available { return .whole(input.take(count)) }
         let seconds = Double(Limits.frameSeconds) + Double(count) / Double(Limits.frameBytesPerSecond)
         let deadline = Clock.deadline(seconds: seconds)
         if count <= input.capacity {

@@ -61,7 +61,7 @@ final class FrameBuffer {
                 taken += share
             }
             let mustMap = capacity > Self.keptBytes
-            guard let larger = mustMap ? Memory.map(capacity) : .allocate(byteCount: capacity, alignment: 64) else {
+            guard let larger = mustMap ? Memory.map(capacity) : .allocate(byteCount: capacity, alignment: 16) else {
                 return nil
             }
             if count > 0 { larger.baseAddress!.copyMemory(from: storage.baseAddress!, byteCount: count) }

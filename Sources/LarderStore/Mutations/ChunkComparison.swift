@@ -11,7 +11,7 @@ enum ChunkComparison {
         let one = try StoredChunk(first.bytes, blobID: first.blobID)
         let other = try StoredChunk(second.bytes, blobID: second.blobID)
         guard one.shape == other.shape else { return false }
-        let layer = UnsafeMutableRawBufferPointer.allocate(byteCount: one.shape.layerBytes, alignment: 64)
+        let layer = UnsafeMutableRawBufferPointer.allocate(byteCount: one.shape.layerBytes, alignment: 16)
         defer { layer.deallocate() }
         for index in 0..<one.shape.layers {
             try other.decode(layers: index..<index + 1, into: layer, scratch: scratch)
@@ -38,7 +38,7 @@ enum ChunkComparison {
     private static func isLayer(
         _ index: Int, of stored: StoredChunk, equalTo raw: UnsafeRawBufferPointer, scratch: CodecScratch
     ) throws(ChunkDamage) -> Bool {
-        let layer = UnsafeMutableRawBufferPointer.allocate(byteCount: raw.count, alignment: 64)
+        let layer = UnsafeMutableRawBufferPointer.allocate(byteCount: raw.count, alignment: 16)
         defer { layer.deallocate() }
         try stored.decode(layers: index..<index + 1, into: layer, scratch: scratch)
         return memcmp(layer.baseAddress!, raw.baseAddress!, raw.count) == 0

@@ -183,7 +183,7 @@ final class PutMutation: Mutation, @unchecked Sendable {
         guard let stored = try withUnsafeBytes(of: record.blobID, { try context.transaction.get(blobs, $0) }) else {
             throw chunk.damaged("its bytes are gone")
         }
-        let candidate = UnsafeMutableRawBufferPointer.allocate(byteCount: encoded.byteCount, alignment: 64)
+        let candidate = UnsafeMutableRawBufferPointer.allocate(byteCount: encoded.byteCount, alignment: 16)
         defer { candidate.deallocate() }
         encoded.write(to: candidate.baseAddress!, blobID: 0)
         do throws(ChunkDamage) {

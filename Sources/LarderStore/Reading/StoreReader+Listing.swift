@@ -214,7 +214,7 @@ extension StoreReader {
             guard chunk.shape == ChunkShape(component, tokens: record.tokens) else {
                 return ("\(ChunkDamage.shape)", 0)
             }
-            let layer = UnsafeMutableRawBufferPointer.allocate(byteCount: chunk.shape.layerBytes, alignment: 64)
+            let layer = UnsafeMutableRawBufferPointer.allocate(byteCount: chunk.shape.layerBytes, alignment: 16)
             defer { layer.deallocate() }
             try store.team.withScratch { scratch throws(ChunkDamage) in
                 for index in 0..<chunk.shape.layers {

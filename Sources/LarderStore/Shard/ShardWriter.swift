@@ -52,26 +52,25 @@ final class ShardWriter: Sendable {
 
     // MARK: submitting
 
-    /// Takes room for `bytes` in the queue, waiting for it for a bounded time. Throws `busy` or `shuttingDown`.
+    /// Takes room for `bytes` in the queue. Throws `shuttingDown`, or `busy` if there is none within a bounded time; without
+    /// waiting, returns false.
     ///
     /// ``submit(reserved:)`` uses the room; ``giveBack(_:)`` returns it.
-    func reserve(_ bytes: Int) throws(LarderError) {
-        let deadline = Clock.deadline(seconds: Double(waitSeconds))
-        let refusal: LarderError?? = queue.wait(until: deadline) { queue -> LarderError?? in
-            if queue.isStopping { return Self.stopping }
+    @discardableResult
+    func reserve(_ bytes: Int, waits: Bool = true) throws(LarderError) -> Bool {
+        let deadline = Clock.deadline(seconds: waits ? Double(waitSeconds) : 0)
+        let isReserved = queue.wait(until: deadline) { queue -> Bool? in
+            if queue.isStopping { return false }
             // What is larger than the whole queue goes alone.
             guard queue.bytes == 0 || queue.bytes + bytes <= queueBytes else { return nil }
             queue.bytes += bytes
-            return .some(nil)
+            return true
         }
-        guard let refusal else {
-            throw LarderError(
-                .busy,
-                "the writer's queue of \(queueBytes) bytes stayed full for \(waitSeconds) s; put less at once, or "
-                    + "later"
-            )
-        }
-        if let refusal { throw refusal }
+        if isReserved == false { throw Self.stopping }
+        guard isReserved == nil, waits else { return isReserved != nil }
+        throw LarderError(
+            .busy,
+            "the writer's queue of \(queueBytes) bytes stayed full for \(waitSeconds) s; put less at once, or later")
     }
 
     /// Returns reserved room.
