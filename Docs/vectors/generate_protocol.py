@@ -140,8 +140,9 @@ def sessions():
     yield "resume_nothing", "answer", 9, {"offset": 0, "complete": False, "reaches": [], "chunks": []}
     yield "truncate", "request", 10, {"session": 65, "offset": 1536}
     yield "truncate_top", "request", 10, {"session": U64, "offset": U64 - 1}
-    yield "truncate", "answer", 10, {"chunks": 2}
-    yield "truncate_top", "answer", 10, {"chunks": U64}
+    yield "truncate", "answer", 10, {}
+    yield "fork", "request", 36, {"session": U64 - 7, "offset": 1536, "name": "branch/2 é"}
+    yield "fork", "answer", 36, {"session": 129, "created": True}
     yield "drop", "request", 11, {"session": 65}
     yield "drop_top", "request", 11, {"session": U64}
     yield "drop", "answer", 11, {}

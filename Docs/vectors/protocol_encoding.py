@@ -25,6 +25,7 @@ MESSAGE_TYPES = {
     "close_arena": 0x0011,
     "get_into": 0x0012,
     "prefetch": 0x0013,
+    "fork": 0x0014,
 }
 ANSWER_BIT = 0x8000
 PROGRESS_BIT = 0x4000
@@ -64,6 +65,7 @@ ERROR_CODES = {
     "internal": 24,
     "tooManyConnections": 25,
     "storeUnusable": 26,
+    "exists": 27,
 }
 LIMITS = {
     "name_bytes": 255,
@@ -265,6 +267,7 @@ REQUESTS = {
     "close_arena": lambda f: u32(f["arena"]),
     "get_into": lambda f: u32(f["layer_group"]) + items(f["items"], get_into_item),
     "prefetch": lambda f: u64(f["session"]) + u64(f["at_most"]),
+    "fork": lambda f: u64(f["session"]) + u64(f["offset"]) + string(f["name"]),
 }
 
 ANSWERS = {
@@ -281,7 +284,7 @@ ANSWERS = {
     + flag(f["complete"])
     + items(f["reaches"], lambda r: u16(r["rank"]) + u16(r["component"]) + u64(r["offset"]))
     + items(f["chunks"], chunk_summary),
-    "truncate": lambda f: u64(f["chunks"]),
+    "truncate": lambda f: b"",
     "drop": lambda f: b"",
     "list_models": lambda f: items(
         f["models"], lambda m: model_id_and_fingerprint(m) + declaration(m["declaration"])
@@ -292,6 +295,7 @@ ANSWERS = {
     + items(f["counters"], lambda x: string(x["name"]) + u64(x["value"])),
     "sync": lambda f: b"",
     "prefetch": lambda f: b"",
+    "fork": lambda f: u64(f["session"]) + flag(f["created"]),
     "verify": verify_answer,
 }
 

@@ -92,6 +92,9 @@ def bad_requests():
     ):
         yield "one_byte_short", message, bytes(length - 1), "malformed"
         yield "trailing_byte", message, bytes(length + 1), "malformed"
+    yield "name_missing", "fork", u64(65) + u64(5), "malformed"
+    yield "name_latin_1", "fork", u64(65) + u64(5) + text(b"\xe9"), "invalidArgument"
+    yield "trailing_byte", "fork", u64(65) + u64(5) + string("f") + b"\x00", "malformed"
     yield "empty", "get_into", b"", "malformed"
     yield "items_missing", "get_into", u32(1), "malformed"
     yield "4097_items", "get_into", u32(0) + u32(LIMITS["batch_items"] + 1), "invalidArgument"
@@ -149,7 +152,7 @@ def bad_answers():
     yield "65537_reaches", "resume", u64(0) + u8(1) + u32(65_537), "invalidArgument"
     yield "16385_chunks", "resume", u64(0) + u8(1) + u32(0) + u32(LIMITS["resume_chunks"] + 1), "invalidArgument"
     yield "chunks_missing", "resume", u64(0) + u8(1) + u32(0), "malformed"
-    yield "one_byte_short", "truncate", bytes(7), "malformed"
+    yield "trailing_byte", "truncate", bytes(1), "malformed"
     yield "trailing_byte", "drop", b"\x00", "malformed"
     yield "trailing_byte", "sync", b"\x00", "malformed"
     yield "1001_models", "list_models", over_page, "invalidArgument"

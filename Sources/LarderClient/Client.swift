@@ -47,10 +47,14 @@ public final class Client {
         try transport.ask(Resume(session: session, atMost: atMost))
     }
 
-    /// Forgets a session's state beyond `offset` tokens. Returns the chunks that went.
-    @discardableResult
-    public func truncate(session: UInt64, offset: UInt64) throws(ClientError) -> UInt64 {
-        try transport.ask(Truncate(session: session, offset: offset)).chunks
+    /// Forgets a session's state beyond `offset` tokens, at once.
+    public func truncate(session: UInt64, offset: UInt64) throws(ClientError) {
+        _ = try transport.ask(Truncate(session: session, offset: offset))
+    }
+
+    /// Makes a session that shares another's past up to `offset` tokens, at once. Returns its id.
+    public func fork(session: UInt64, offset: UInt64, name: String) throws(ClientError) -> UInt64 {
+        try transport.ask(Fork(session: session, offset: offset, name: name)).session
     }
 
     /// Forgets a session.

@@ -52,6 +52,8 @@ public enum ErrorCode: UInt16, Sendable, CaseIterable, Codable {
     case tooManyConnections = 25
     /// The store on disk cannot be used as it is: other format, damage, other owner.
     case storeUnusable = 26
+    /// There is a session of that name already.
+    case exists = 27
 
     /// The name that the CLI and the documentation use.
     public var name: String { "\(self)" }

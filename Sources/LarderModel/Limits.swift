@@ -88,6 +88,8 @@ public enum Limits {
     public static let bytesPerCommit = 32 << 20
     /// Blobs of dropped state that one write transaction frees.
     public static let blobsPerReap = 64
+    /// Forks of forks, one above the other.
+    public static let forkDepth = 16_384
     /// Shards of one store.
     public static let shards = 64
     /// Smallest byte cap of a shard.

@@ -176,7 +176,10 @@ private final class Gathering: Sendable {
 
 /// A checked item of a page-out.
 struct PlannedChunk {
-    let key: ChunkKey
+    let session: UInt64
+    let rank: UInt16
+    let componentIndex: UInt8
+    let offset: UInt64
     let component: Component
     let modelID: UInt32
     let shape: ChunkShape

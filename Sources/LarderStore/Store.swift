@@ -18,8 +18,9 @@ public final class Store: Sendable {
     let prefetcher = Prefetcher()
     let catalog: Catalog
     let log: Logger
-    /// Rises with every change that can make what a reader remembers of a session untrue.
-    private let generation = Monitor<UInt64>(0)
+    let views = ViewGeneration()
+    /// Held, by name, while a session of that name is made: names are unique over all shards.
+    private let naming = (0..<64).map { _ in Monitor<Void>(()) }
     private let damage = Monitor<UInt64>(0)
     private let lock: LockFile
 
@@ -60,7 +61,8 @@ public final class Store: Sendable {
         for shard in shards {
             writers.append(
                 try ShardWriter(
-                    shard, queueBytes: configuration.queueBytes / configuration.shards, configuration, team, log: log))
+                    shard, queueBytes: configuration.queueBytes / configuration.shards, configuration, team, views,
+                    log: log))
         }
         self.writers = writers
     }
@@ -119,26 +121,63 @@ public final class Store: Sendable {
             space = known
         }
         try Self.requireAccess(space, userID)
-        var hash: UInt64 = 0xCBF2_9CE4_8422_2325  // FNV-1a: spreads sessions over shards, the same after each restart.
-        for byte in namespace.utf8 + [0] + name.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
-        let shard = Int(hash % UInt64(shards.count))
-        let opened = try writers[shard].perform(
-            OpenSessionMutation(namespaceID: space.id, name: name, model: model, create: create, catalog: catalog))
-        invalidateContexts()
-        return opened
+        let hash = Self.hash(namespace, name)
+        return try naming[Int(hash >> 32 % 64)].withLock { _ throws(LarderError) in
+            let found = shards.count == 1 ? nil : try self.shard(named: name, space.id)
+            let shard = found ?? Int(hash % UInt64(shards.count))
+            return try writers[shard].perform(
+                OpenSessionMutation(namespaceID: space.id, name: name, model: model, create: create, catalog: catalog))
+        }
     }
 
-    /// Forgets a session at once; its bytes are freed in the background.
+    /// Makes a session in the same namespace that shares another's past up to `offset`, in the same time however long that
+    /// is. Either may be dropped while the other lives. Returns its id.
+    ///
+    /// Throws `exists` for a name that is taken, `invalidArgument` for an offset beyond the session's end.
+    public func fork(session: UInt64, offset: UInt64, name: String, reader: StoreReader) throws(LarderError) -> UInt64 {
+        try Names.validate(name, what: "session name")
+        let record = try reader.context(session).record
+        guard let space = catalog.namespace(record.namespaceID) else { throw LarderError.unknown(session: session) }
+        let writer = try writer(of: session)
+        return try naming[Int(Self.hash(space.name, name) >> 32 % 64)].withLock { _ throws(LarderError) in
+            if try shard(named: name, space.id) != nil { throw LarderError.exists(name) }
+            return try writer.perform(
+                ForkMutation(parent: session, offset: offset, name: name) { [catalog] in catalog.model($0) })
+        }
+    }
+
+    /// FNV-1a: spreads sessions over shards, the same after each restart.
+    private static func hash(_ namespace: String, _ name: String) -> UInt64 {
+        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+        for byte in namespace.utf8 + [0] + name.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+        return hash
+    }
+
+    /// The shard that has a session of that name. A fork is where its parent is, whatever its name.
+    private func shard(named name: String, _ namespaceID: UInt32) throws(LarderError) -> Int? {
+        do {
+            for shard in shards {
+                let transaction = try ReadTransaction(shard.environment)
+                try transaction.renew()
+                if try SessionNames.find(transaction, shard, namespaceID, name) != nil { return shard.index }
+            }
+            return nil
+        } catch let error as LarderError {
+            throw error
+        } catch {
+            throw LarderError(.storage, "the store could not be read: \(error)")
+        }
+    }
+
+    /// Forgets a session at once; what only it saw is freed in the background.
     public func drop(session: UInt64) throws(LarderError) {
         try writer(of: session).perform(DropMutation(session: session))
-        invalidateContexts()
     }
 
-    /// Takes every chunk that reaches beyond `offset` out of a session. Returns how many there were.
-    public func truncate(session: UInt64, offset: UInt64) throws(LarderError) -> Int {
-        let count = try writer(of: session).perform(TruncateMutation(session: session, offset: offset))
-        invalidateContexts()
-        return count
+    /// Takes every chunk that reaches beyond `offset` out of a session, at once; their bytes are freed in the background,
+    /// unless another session sees them.
+    public func truncate(session: UInt64, offset: UInt64) throws(LarderError) {
+        try writer(of: session).perform(TruncateMutation(session: session, offset: offset))
     }
 
     /// Makes all that was committed survive power loss.
@@ -171,18 +210,20 @@ public final class Store: Sendable {
 
     func writer(of session: UInt64) throws(LarderError) -> ShardWriter { writers[try shardIndex(of: session)] }
 
-    /// What readers compare to know whether their memory of sessions still holds.
-    var contextGeneration: UInt64 { generation.withLock { $0 } }
-
-    private func invalidateContexts() { generation.withLock { $0 += 1 } }
+    /// Counts a line that cannot be followed and says so in the log.
+    func reportDamage(line: UInt64, session: UInt64) {
+        damage.withLock { $0 += 1 }
+        log.error("damaged line", metadata: ["session": "\(session)", "line": "\(line)"])
+    }
 
     /// Counts a damaged chunk and says so in the log.
-    func reportDamage(_ key: ChunkKey, _ reason: String) {
+    func reportDamage(_ key: ChunkKey, session: UInt64, _ reason: String) {
         damage.withLock { $0 += 1 }
         log.error(
             "damaged chunk",
             metadata: [
-                "session": "\(key.session)", "component": "\(key.component)", "offset": "\(key.offset)",
+                "session": "\(session)", "line": "\(key.line)", "component": "\(key.component)",
+                "offset": "\(key.offset)",
                 "reason": "\(reason)",
             ])
     }
@@ -195,12 +236,16 @@ public final class Store: Sendable {
         var files = 0
         var chunks = 0
         var sessions = 0
+        var lines = 0
+        var graves = 0
         for shard in shards {
             guard let transaction = try? ReadTransaction(shard.environment), (try? transaction.renew()) != nil else {
                 continue
             }
             used += ((try? shard.usedPages(transaction)) ?? 0) * 4_096
             chunks += (try? transaction.statistics(shard.databases.blobs).entries) ?? 0
+            lines += (try? transaction.statistics(shard.databases.lines).entries) ?? 0
+            graves += (try? transaction.statistics(shard.databases.graveyard).entries) ?? 0
             sessions += (try? transaction.statistics(shard.databases.sessions).entries) ?? 0
             files += FileSystem.size("\(configuration.directory)/shard-\(shard.index)/data.mdb") ?? 0
             files += FileSystem.size("\(configuration.directory)/shard-\(shard.index)/lock.mdb") ?? 0
@@ -213,7 +258,9 @@ public final class Store: Sendable {
             ("cap_bytes", UInt64(configuration.capBytes)), ("file_bytes", UInt64(files)), ("used_bytes", UInt64(used)),
             ("usable_bytes", UInt64(shards.reduce(0) { $0 + $1.usablePages * 4_096 })),
             ("shards", UInt64(shards.count)), ("models", UInt64(counts.models)),
-            ("namespaces", UInt64(counts.namespaces)), ("sessions", UInt64(sessions)), ("blobs", UInt64(chunks)),
+            ("namespaces", UInt64(counts.namespaces)), ("sessions", UInt64(sessions)), ("lines", UInt64(lines)),
+            ("blobs", UInt64(chunks)),
+            ("graves", UInt64(graves)),
             ("queue_bytes", UInt64(backlog.reduce(0) { $0 + $1.bytes })),
             ("queue_mutations", UInt64(backlog.reduce(0) { $0 + $1.mutations })),
             ("commits", done.reduce(0) { $0 + $1.commits }), ("syncs", done.reduce(0) { $0 + $1.syncs }),

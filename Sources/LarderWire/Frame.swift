@@ -40,6 +40,8 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
     case getInto = 0x0012
     /// Bring a session's state into memory.
     case prefetch = 0x0013
+    /// Make a session that shares another's past.
+    case fork = 0x0014
 }
 
 /// The 16 bytes before every message (Docs/PROTOCOL.md, "Frame").

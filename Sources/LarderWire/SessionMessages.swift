@@ -248,8 +248,8 @@ public struct ResumeAnswer: Message {
 
 /// Forget a session's state from an offset on. A chunk that reaches beyond the offset goes whole.
 public struct Truncate: Request {
-    /// Answers with ``TruncateAnswer``.
-    public typealias Answer = TruncateAnswer
+    /// Answers with ``Done``.
+    public typealias Answer = Done
     /// truncate.
     public static let type = MessageType.truncate
 
@@ -275,17 +275,38 @@ public struct Truncate: Request {
     }
 }
 
-/// Answers ``Truncate``.
-public struct TruncateAnswer: Message {
-    /// Chunks that went.
-    public var chunks: UInt64
+/// Make a session, in the same namespace, that shares another's past up to an offset.
+public struct Fork: Request {
+    /// Answers with ``SessionOpened``.
+    public typealias Answer = SessionOpened
+    /// fork.
+    public static let type = MessageType.fork
 
-    /// An answer.
-    public init(chunks: UInt64) { self.chunks = chunks }
+    /// The session to fork.
+    public var session: UInt64
+    /// How much of its past is shared, in tokens: chunks wholly below, and recurrent states at it at most.
+    public var offset: UInt64
+    /// The new session's name.
+    public var name: String
 
-    public func write(to writer: inout ByteWriter) { writer.write(chunks) }
+    /// A request.
+    public init(session: UInt64, offset: UInt64, name: String) {
+        self.session = session
+        self.offset = offset
+        self.name = name
+    }
 
-    public init(from reader: inout ByteReader) throws(LarderError) { chunks = try reader.read(UInt64.self, "chunks") }
+    public func write(to writer: inout ByteWriter) {
+        writer.write(session)
+        writer.write(offset)
+        writer.write(name)
+    }
+
+    public init(from reader: inout ByteReader) throws(LarderError) {
+        session = try reader.read(UInt64.self, "session")
+        offset = try reader.read(UInt64.self, "offset")
+        name = try reader.readString("session name")
+    }
 }
 
 /// Forget a session and all its state.

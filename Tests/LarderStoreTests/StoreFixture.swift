@@ -33,6 +33,17 @@ final class StoreFixture {
 
     deinit { store.close() }
 
+    /// Waits until what was let go of is freed.
+    func settle() throws {
+        let deadline = Clock.deadline(seconds: 60)
+        while true {
+            let graves = store.statistics().first { $0.name == "graves" }!.value
+            if graves == 0 { return }
+            guard Clock.now() < deadline else { throw LarderError(.internal, "\(graves) graves are left") }
+            Clock.sleep(milliseconds: 1)
+        }
+    }
+
     /// Closes the store and opens it again.
     func reopen() throws {
         store.close()

@@ -40,7 +40,7 @@ import Testing
                 let gone = expected.chunks.filter {
                     $0.key.session == name && $0.key.offset + UInt64($0.value.tokens) > offset
                 }
-                #expect(try fixture.store.truncate(session: id, offset: offset) == gone.count)
+                try fixture.store.truncate(session: id, offset: offset)
                 for place in gone.keys { expected.chunks[place] = nil }
             case 70..<74:
                 try fixture.store.drop(session: id)
@@ -85,6 +85,7 @@ import Testing
         for (place, chunk) in mine {
             #expect(try fixture.get(id, component: place.component, offset: place.offset) == chunk.bytes)
         }
+        try fixture.settle()
         let summary = try fixture.reader.sessions(namespace: "test", after: 0).sessions.first { $0.id == id }!
         #expect(summary.totals.chunks == UInt64(mine.count))
         #expect(summary.totals.rawBytes == mine.reduce(0) { $0 + UInt64($1.value.bytes.count) })

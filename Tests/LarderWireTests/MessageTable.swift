@@ -117,6 +117,10 @@ struct MessageTable: Sendable {
         "get_into": request(GetInto.self) {
             GetInto(layerGroup: try $0["layer_group"].number(), items: try $0["items"].list(GetIntoItem.init))
         },
+        "fork": request(Fork.self) {
+            Fork(
+                session: try $0["session"].number(), offset: try $0["offset"].number(), name: try $0["name"].text())
+        },
         "prefetch": request(Prefetch.self) {
             Prefetch(session: try $0["session"].number(), atMost: try $0["at_most"].number())
         },
@@ -158,7 +162,10 @@ struct MessageTable: Sendable {
         "register_arena": answer(to: RegisterArena.self) { ArenaOpened(arena: try $0["arena"].number()) },
         "close_arena": answer(to: CloseArena.self) { _ in Done() },
         "resume": answer(to: Resume.self, ResumeAnswer.init),
-        "truncate": answer(to: Truncate.self) { TruncateAnswer(chunks: try $0["chunks"].number()) },
+        "truncate": answer(to: Truncate.self) { _ in Done() },
+        "fork": answer(to: Fork.self) {
+            SessionOpened(session: try $0["session"].number(), created: try $0["created"].flag())
+        },
         "drop": answer(to: Drop.self) { _ in Done() },
         "list_models": answer(to: ListModels.self, ModelList.init),
         "list_sessions": answer(to: ListSessions.self) {

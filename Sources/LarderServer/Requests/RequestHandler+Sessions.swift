@@ -17,9 +17,16 @@ extension RequestHandler {
         return SessionOpened(session: opened.id, created: opened.created)
     }
 
-    func truncate(_ request: Truncate) throws(LarderError) -> TruncateAnswer {
+    func fork(_ request: Fork) throws(LarderError) -> SessionOpened {
+        let id = try store.fork(
+            session: request.session, offset: request.offset, name: request.name, reader: reader)
+        return SessionOpened(session: id, created: true)
+    }
+
+    func truncate(_ request: Truncate) throws(LarderError) -> Done {
         try reader.requireAccess(session: request.session)
-        return TruncateAnswer(chunks: UInt64(try store.truncate(session: request.session, offset: request.offset)))
+        try store.truncate(session: request.session, offset: request.offset)
+        return Done()
     }
 
     func drop(_ request: Drop) throws(LarderError) -> Done {

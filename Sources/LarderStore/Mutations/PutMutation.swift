@@ -5,7 +5,10 @@ import LarderSystem
 
 /// A chunk on its way to the store.
 struct PreparedChunk: Sendable {
-    let key: ChunkKey
+    let session: UInt64
+    let rank: UInt16
+    let componentIndex: UInt8
+    let offset: UInt64
     let component: Component
     let modelID: UInt32
     let shape: ChunkShape
@@ -15,7 +18,10 @@ struct PreparedChunk: Sendable {
     let identicalBlobID: UInt64?
 
     init(_ plan: PlannedChunk) {
-        key = plan.key
+        session = plan.session
+        rank = plan.rank
+        componentIndex = plan.componentIndex
+        offset = plan.offset
         component = plan.component
         modelID = plan.modelID
         shape = plan.shape
@@ -24,7 +30,12 @@ struct PreparedChunk: Sendable {
     }
 
     /// First token past the chunk; the offset itself for a recurrent state.
-    var end: UInt64 { key.offset + UInt64(shape.tokens) }
+    var end: UInt64 { offset + UInt64(shape.tokens) }
+
+    /// Where it stands in a line.
+    func key(in line: UInt64) -> ChunkKey {
+        ChunkKey(line: line, rank: rank, component: componentIndex, offset: offset)
+    }
 }
 
 /// Stores the chunks of one page-out request that fall to one shard.
@@ -96,50 +107,68 @@ final class PutMutation: Mutation, @unchecked Sendable {
         completion(failure.map { failure in chunks.map { _ in .failure(failure) } } ?? results)
     }
 
+    /// The sessions of a batch and their heads, as they stand.
+    private struct Written {
+        var sessions: [UInt64: SessionRecord] = [:]
+        var lines: [UInt64: LineRecord] = [:]
+        /// Heads that got a chunk.
+        var changed: Set<UInt64> = []
+    }
+
     func apply(_ context: inout WriteContext) throws {
         results = []
-        var sessions: [UInt64: SessionRecord] = [:]
+        var written = Written()
         for chunk in chunks {
-            do {
-                let id = chunk.key.session
-                guard var session = try sessions[id] ?? context.session(id) else {
-                    throw LarderError(.unknownSession, "session \(id) was dropped; open it again")
-                }
-                guard session.modelID(rank: chunk.key.rank) == chunk.modelID else {
-                    throw LarderError(.modelMismatch, "session \(id) was opened anew with another model; open it again")
-                }
-                results.append(.success(try store(chunk, &session, &context)))
-                sessions[id] = session
-            } catch let error as LarderError {
+            do { results.append(.success(try store(chunk, &written, &context))) } catch let error as LarderError {
                 results.append(.failure(error))
             }
         }
-        for (id, session) in sessions { try context.put(session, session: id) }
+        for id in written.changed { try context.put(written.lines[id]!, line: id) }
     }
 
     /// Stores one chunk and returns its stored bytes. Throws ``LarderError`` before it writes anything.
-    private func store(
-        _ chunk: PreparedChunk, _ session: inout SessionRecord, _ context: inout WriteContext
-    ) throws -> Int {
-        if let (key, record) = try neighbour(of: chunk, context) {
-            guard key == chunk.key, record.tokens == chunk.shape.tokens else {
+    private func store(_ chunk: PreparedChunk, _ written: inout Written, _ context: inout WriteContext) throws -> Int {
+        let id = chunk.session
+        guard let session = try written.sessions[id] ?? context.session(id) else {
+            throw LarderError(.unknownSession, "session \(id) was dropped; open it again")
+        }
+        written.sessions[id] = session
+        guard session.modelID(rank: chunk.rank) == chunk.modelID else {
+            throw LarderError(.modelMismatch, "session \(id) was opened anew with another model; open it again")
+        }
+        guard var head = try written.lines[session.head] ?? context.line(session.head) else {
+            throw context.damaged(line: session.head)
+        }
+        if let (key, record) = try neighbour(of: chunk, session.head, head, context) {
+            guard key.offset == chunk.offset, record.tokens == chunk.shape.tokens else {
                 throw LarderError(
                     .overlap,
-                    "tokens \(chunk.key.offset)..<\(chunk.end) of component '\(chunk.component.name)' overlap the "
+                    "tokens \(chunk.offset)..<\(chunk.end) of component '\(chunk.component.name)' overlap the "
                         + "stored \(key.offset)..<\(key.offset + UInt64(record.tokens)); truncate the session at "
-                        + "\(min(key.offset, chunk.key.offset)) first"
+                        + "\(min(key.offset, chunk.offset)) first"
                 )
             }
             try requireSameBytes(chunk, record, context)
             return Int(record.storedBytes)
         }
         guard let encoded = chunk.encoded else {
-            throw LarderError(.busy, "the chunk at \(chunk.key.offset) was truncated while it was put; put it again")
+            throw LarderError(.busy, "the chunk at \(chunk.offset) was truncated while it was put; put it again")
         }
         guard context.takeRoom(bytes: encoded.byteCount) else {
             throw LarderError(
                 .full, "the store has reached its cap; drop sessions that are not wanted, or raise the cap")
         }
+        let record = try write(encoded, chunk, to: session.head, &context)
+        // Others look for a line's chunks only from its lowest on.
+        if head.add(record, at: chunk.offset) { context.changesViews = true }
+        written.lines[session.head] = head
+        written.changed.insert(session.head)
+        return encoded.byteCount
+    }
+
+    private func write(
+        _ encoded: EncodedChunk, _ chunk: PreparedChunk, to line: UInt64, _ context: inout WriteContext
+    ) throws -> ChunkRecord {
         let blobID = context.takeBlobID()
         let record = ChunkRecord(
             blobID: blobID, tokens: chunk.shape.tokens, rawBytes: UInt32(chunk.shape.rawBytes),
@@ -149,26 +178,60 @@ final class PutMutation: Mutation, @unchecked Sendable {
             try context.transaction.reserve(blobs, appending: $0, byteCount: encoded.byteCount)
         }
         encoded.write(to: room.baseAddress!, blobID: blobID)
-        try context.put(record, chunk.key)
-        session.count(record, sign: 1)
-        session.changedSeconds = record.createdSeconds
-        return encoded.byteCount
+        try context.put(record, chunk.key(in: line))
+        return record
     }
 
-    /// The stored chunk that covers any of this one's tokens, if there is one.
-    private func neighbour(of chunk: PreparedChunk, _ context: borrowing WriteContext) throws -> (
-        ChunkKey, ChunkRecord
-    )? {
-        let bound = chunk.key.at(chunk.shape.tokens == 0 ? chunk.key.offset : chunk.end - 1)
-        let found = try bound.words.withBytes { bound in
-            try context.transaction.last(context.shard.databases.chunks, notAbove: bound) { key, value in
-                (try ChunkKey(key), try ChunkRecord(value, key: key))
-            }
+    /// The stored chunk that the session sees over any of this one's tokens, if there is one.
+    private func neighbour(
+        of chunk: PreparedChunk, _ line: UInt64, _ head: LineRecord, _ context: borrowing WriteContext
+    ) throws -> (ChunkKey, ChunkRecord)? {
+        var line = line
+        var segment = head
+        var view = LineView()
+        while true {
+            if let found = try neighbour(of: chunk, in: line, view, context) { return found }
+            view = view.through(segment.view)
+            // Above, nothing is seen from the view's limit on.
+            let isSeen = chunk.shape.tokens == 0 ? view.limit >= chunk.offset : view.limit > chunk.offset
+            guard segment.parent != 0, isSeen else { return nil }
+            line = segment.parent
+            guard let next = try context.line(line) else { throw context.damaged(line: line) }
+            segment = next
         }
-        guard let (key, record) = found, key.isBeside(chunk.key) else { return nil }
-        let overlaps =
-            chunk.shape.tokens == 0 ? key == chunk.key : key.offset + UInt64(record.tokens) > chunk.key.offset
-        return overlaps ? (key, record) : nil
+    }
+
+    private func neighbour(
+        of chunk: PreparedChunk, in line: UInt64, _ view: LineView, _ context: borrowing WriteContext
+    ) throws -> (ChunkKey, ChunkRecord)? {
+        let place = chunk.key(in: line)
+        var bound = place.at(chunk.shape.tokens == 0 ? chunk.offset : chunk.end - 1)
+        while true {
+            let found = try bound.words.withBytes { bound in
+                try context.transaction.last(context.shard.databases.chunks, notAbove: bound) { key, value in
+                    (try ChunkKey(key), try? ChunkRecord(value, key: key))
+                }
+            }
+            guard let (key, record) = found, key.isBeside(place) else { return nil }
+            guard let record else {
+                // What it covers is not known; beyond the view it hides nothing.
+                guard key.offset >= view.limit, key.offset > 0 else {
+                    throw LarderError(
+                        .damaged,
+                        "the record of the chunk at \(key.offset) of component '\(chunk.component.name)' is damaged; "
+                            + "truncate the session at \(key.offset) first")
+                }
+                bound = key.at(key.offset - 1)
+                continue
+            }
+            let overlaps =
+                chunk.shape.tokens == 0 ? key == place : key.offset + UInt64(record.tokens) > chunk.offset
+            guard overlaps else { return nil }
+            if record.isVisible(at: key.offset, in: view) { return (key, record) }
+            // One that is not seen hides nothing; the one before it may be seen.
+            guard key.offset > 0 else { return nil }
+            bound = key.at(key.offset - 1)
+        }
     }
 
     private func requireSameBytes(
@@ -176,7 +239,7 @@ final class PutMutation: Mutation, @unchecked Sendable {
     ) throws {
         if chunk.identicalBlobID == record.blobID { return }
         guard let encoded = chunk.encoded else {
-            throw LarderError(.busy, "the chunk at \(chunk.key.offset) was replaced while it was put; put it again")
+            throw LarderError(.busy, "the chunk at \(chunk.offset) was replaced while it was put; put it again")
         }
         // Another put of the same chunk was committed after this one was prepared.
         let blobs = context.shard.databases.blobs
@@ -195,14 +258,14 @@ final class PutMutation: Mutation, @unchecked Sendable {
 }
 
 extension PreparedChunk {
-    private var label: String { "the chunk at \(key.offset) of component '\(component.name)'" }
+    private var label: String { "the chunk at \(offset) of component '\(component.name)'" }
 
     var conflict: LarderError {
         LarderError(
-            .conflict, "\(label) is stored with other bytes; truncate the session at \(key.offset) to replace it")
+            .conflict, "\(label) is stored with other bytes; truncate the session at \(offset) to replace it")
     }
 
     func damaged(_ reason: String) -> LarderError {
-        LarderError(.damaged, "\(label) is damaged (\(reason)); truncate the session at \(key.offset) to replace it")
+        LarderError(.damaged, "\(label) is damaged (\(reason)); truncate the session at \(offset) to replace it")
     }
 }

@@ -27,6 +27,7 @@ final class OpenSessionMutation: AwaitedMutation<(id: UInt64, created: Bool)>, M
                 record.models.append((rank, model.id))
                 record.models.sort { $0.rank < $1.rank }
                 try context.put(record, session: id)
+                context.changesViews = true
             }
             value = (id, false)
             return
@@ -39,12 +40,13 @@ final class OpenSessionMutation: AwaitedMutation<(id: UInt64, created: Bool)>, M
                 .full, "the store has reached its cap; drop sessions that are not wanted, or raise the cap")
         }
         if let lost = known {
-            // The name leads to a record that is damaged: its state is out of reach, and its room is wanted.
+            // The name leads to a record that is damaged: its state is out of reach.
             _ = try WordKey(lost).withBytes { try context.transaction.delete(context.shard.databases.sessions, $0) }
-            try context.bury(.session(lost))
         }
         let id = context.takeSessionID()
-        var record = SessionRecord(namespaceID: namespaceID, name: name, createdSeconds: Clock.wallSeconds())
+        let head = try context.makeLine(on: nil, head: id)
+        var record = SessionRecord(
+            namespaceID: namespaceID, name: name, head: head, createdSeconds: Clock.wallSeconds())
         record.models = [(rank, model.id)]
         try context.put(record, session: id)
         try SessionNames.put(context, namespaceID, name, session: id)
@@ -52,26 +54,26 @@ final class OpenSessionMutation: AwaitedMutation<(id: UInt64, created: Bool)>, M
     }
 }
 
-/// Forgets a session: its record goes now, its chunks when the writer finds time.
+/// Forgets a session: its record goes now, what only it saw when the writer finds time.
 final class DropMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable {
     private let session: UInt64
 
     init(session: UInt64) { self.session = session }
 
     func apply(_ context: inout WriteContext) throws {
-        guard let record = try context.session(session) else {
-            throw LarderError(.unknownSession, "session \(session) is not stored; it may have been dropped")
+        guard let record = try context.session(session) else { throw LarderError.unknown(session: session) }
+        _ = try WordKey(session).withBytes {
+            try context.transaction.delete(context.shard.databases.sessions, $0)
         }
-        let databases = context.shard.databases
-        _ = try WordKey(session).withBytes { try context.transaction.delete(databases.sessions, $0) }
         try SessionNames.delete(context, record.namespaceID, record.name)
-        try context.bury(.session(session))
+        try context.leave(record.head)
+        context.changesViews = true
         value = ()
     }
 }
 
-/// Takes the chunks that reach beyond an offset out of a session. Their bytes are freed when the writer finds time.
-final class TruncateMutation: AwaitedMutation<Int>, Mutation, @unchecked Sendable {
+/// Hides what reaches beyond an offset from a session, in the same time however much it is.
+final class TruncateMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable {
     private let session: UInt64
     private let offset: UInt64
 
@@ -81,32 +83,93 @@ final class TruncateMutation: AwaitedMutation<Int>, Mutation, @unchecked Sendabl
     }
 
     func apply(_ context: inout WriteContext) throws {
-        guard var record = try context.session(session) else {
-            throw LarderError(.unknownSession, "session \(session) is not stored; it may have been dropped")
-        }
-        let chunks = context.shard.databases.chunks
-        var beyond: [(ChunkKey, ChunkRecord?)] = []
-        try WordKey(session, 0).withBytes { start in
-            try context.transaction.scan(chunks, from: start) { key, value in
-                let chunk = try ChunkKey(key)
-                guard chunk.session == session else { return false }
-                // A damaged record goes whatever it covers: nothing can be read by it.
-                let stored = try? ChunkRecord(value, key: key)
-                if stored.map({ chunk.offset + UInt64($0.tokens) > offset }) ?? true { beyond.append((chunk, stored)) }
-                return true
-            }
-        }
-        for (chunk, stored) in beyond {
-            _ = try chunk.words.withBytes { try context.transaction.delete(chunks, $0) }
-            guard let stored else { continue }
-            try context.bury(.blob(stored.blobID))
-            record.count(stored, sign: -1)
-        }
-        if !beyond.isEmpty {
-            record.changedSeconds = Clock.wallSeconds()
+        guard var record = try context.session(session) else { throw LarderError.unknown(session: session) }
+        let head = try context.cut(session, head: record.head, at: offset)
+        if head != record.head {
+            record.head = head
             try context.put(record, session: session)
         }
-        value = beyond.count
+        value = ()
+    }
+}
+
+/// Makes a session that shares another's past up to an offset, in the same time however long that is.
+final class ForkMutation: AwaitedMutation<UInt64>, Mutation, @unchecked Sendable {
+    private let parent: UInt64
+    private let offset: UInt64
+    private let name: String
+    private let models: @Sendable (UInt32) -> StoredModel?
+
+    /// - Parameter models: looks a model up.
+    init(parent: UInt64, offset: UInt64, name: String, models: @escaping @Sendable (UInt32) -> StoredModel?) {
+        self.parent = parent
+        self.offset = offset
+        self.name = name
+        self.models = models
+    }
+
+    func apply(_ context: inout WriteContext) throws {
+        guard let record = try context.session(parent) else { throw LarderError.unknown(session: parent) }
+        guard try SessionNames.find(context.transaction, context.shard, record.namespaceID, name) == nil else {
+            throw LarderError.exists(name)
+        }
+        let end = try end(of: record, context)
+        guard offset <= end else {
+            throw LarderError(
+                .invalidArgument,
+                "session '\(record.name.clipped)' ends at \(end) tokens; it cannot be forked at \(offset)")
+        }
+        guard context.takeRoom(bytes: 4_096) else {
+            throw LarderError(
+                .full, "the store has reached its cap; drop sessions that are not wanted, or raise the cap")
+        }
+        let seen = try context.view(from: record.head, upTo: offset)
+        guard seen.map({ Int($0.depth) }) ?? 0 < Limits.forkDepth else {
+            throw LarderError(
+                .invalidArgument,
+                "session '\(record.name.clipped)' is \(Limits.forkDepth) forks deep, the limit; fork one of its parents"
+            )
+        }
+        let id = context.takeSessionID()
+        var fork = SessionRecord(
+            namespaceID: record.namespaceID, name: name, head: try context.makeLine(on: seen, head: id),
+            createdSeconds: Clock.wallSeconds())
+        fork.models = record.models
+        try context.put(fork, session: id)
+        try SessionNames.put(context, record.namespaceID, name, session: id)
+        value = id
+    }
+
+    /// The offset at which the session's last chunk ends.
+    private func end(of record: SessionRecord, _ context: borrowing WriteContext) throws -> UInt64 {
+        var tracks: [(rank: UInt16, component: UInt8)] = []
+        for model in record.models {
+            let count = models(model.modelID)?.declaration.components.count ?? 0
+            tracks += (0..<count).map { (model.rank, UInt8($0)) }
+        }
+        var end: UInt64 = 0
+        var line = record.head
+        var view = LineView()
+        // What lies beyond the view is not seen, and what lies below `end` is of no interest.
+        while line != 0, view.limit > end {
+            guard let segment = try context.line(line) else { throw context.damaged(line: line) }
+            for track in tracks {
+                end = max(end, try context.lastEnd(line, track.rank, track.component, view))
+            }
+            view = view.through(segment.view)
+            line = segment.parent
+        }
+        return end
+    }
+}
+
+extension LarderError {
+    static func unknown(session: UInt64) -> LarderError {
+        LarderError(.unknownSession, "session \(session) is not stored; it may have been dropped")
+    }
+
+    static func exists(_ name: String) -> LarderError {
+        LarderError(.exists, "there is a session '\(name.clipped)' already; choose another name, or drop it first")
     }
 }
 

@@ -83,14 +83,16 @@ extension Store {
 extension StoreReader {
     /// Has the kernel read the first of `chunks`, and takes them off: few enough that no snapshot is held for long.
     fileprivate func warm(session: UInt64, _ chunks: inout ArraySlice<StoredChunkEntry>) throws(LarderError) {
-        try read(shard: try store.shardIndex(of: session)) { transaction, shard in
+        let context = try context(session)
+        try read(shard: context.shard) { transaction, shard in
             var bytes = 0
             while bytes < Limits.bytesPerCommit, let chunk = chunks.popFirst() {
                 bytes += chunk.storedBytes
-                let key = ChunkKey(
-                    session: session, rank: chunk.rank, component: UInt8(chunk.component), offset: chunk.offset)
-                guard let record = try? record(key, transaction, shard) else { continue }
-                if let stored = try blob(record.blobID, transaction, shard) { Memory.willNeed(stored) }
+                let track = LinePath.Track(
+                    rank: chunk.rank, component: UInt8(chunk.component), isState: chunk.tokens == 0)
+                let found = try? context.path.find(track, chunk.offset, transaction, shard)
+                guard let found, let stored = try blob(found.record.blobID, transaction, shard) else { continue }
+                Memory.willNeed(stored)
             }
         }
     }

@@ -106,7 +106,7 @@ extension StoreReader {
     public func resume(session: UInt64, atMost bound: UInt64) throws(LarderError) -> ResumePlan {
         let context = try context(session)
         var byTrack: [UInt32: [StoredChunkEntry]] = [:]
-        try forEachChunk(context, from: ChunkPosition()) { key, record, _ in
+        try forEachChunk(context, from: ChunkPosition()) { key, record in
             byTrack[UInt32(key.rank) << 8 | UInt32(key.component), default: []].append(StoredChunkEntry(key, record))
             return true
         }

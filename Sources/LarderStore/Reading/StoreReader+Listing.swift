@@ -69,17 +69,6 @@ public struct ChunkPosition: Sendable, Hashable {
         self.component = component
         self.offset = offset
     }
-
-    /// The first key of the index at or after the position; nil if there can be none.
-    func key(in session: UInt64) -> ChunkKey? {
-        if component > UInt16(UInt8.max) {
-            return rank == .max ? nil : ChunkPosition(rank: rank + 1).key(in: session)
-        }
-        if offset > ChunkKey.largestOffset {
-            return ChunkPosition(rank: rank, component: component + 1).key(in: session)
-        }
-        return ChunkKey(session: session, rank: rank, component: UInt8(component), offset: offset)
-    }
 }
 
 extension StoreReader {
@@ -107,7 +96,8 @@ extension StoreReader {
                             Store.mayAccess(namespace, userID), wanted == nil || wanted?.id == namespace.id
                         else { return true }
                         ofShard += 1
-                        found.append(Self.session(WordKey.word(key, 0), record, namespace))
+                        let own = try own(record, transaction, shard)
+                        found.append(Self.session(WordKey.word(key, 0), record, namespace, own))
                         return ofShard <= Limits.pageEntries
                     }
                 }
@@ -121,41 +111,75 @@ extension StoreReader {
         return (found, next)
     }
 
-    private static func session(_ id: UInt64, _ record: SessionRecord, _ namespace: StoredNamespace) -> StoredSession {
+    private static func session(
+        _ id: UInt64, _ record: SessionRecord, _ namespace: StoredNamespace, _ own: Own
+    ) -> StoredSession {
         StoredSession(
             id: id, namespace: namespace, name: record.name, models: record.models,
-            totals: (record.chunks, record.rawBytes, record.storedBytes), createdSeconds: record.createdSeconds,
-            changedSeconds: record.changedSeconds)
+            totals: (own.chunks, own.rawBytes, own.storedBytes), createdSeconds: record.createdSeconds,
+            changedSeconds: max(record.createdSeconds, own.changedSeconds))
+    }
+
+    private struct Own {
+        var chunks: UInt64 = 0
+        var rawBytes: UInt64 = 0
+        var storedBytes: UInt64 = 0
+        var changedSeconds: UInt64 = 0
+    }
+
+    /// What only this session sees: its head, and the lines above that have no other child.
+    private func own(
+        _ session: SessionRecord, _ transaction: borrowing ReadTransaction, _ shard: Shard
+    ) throws -> Own {
+        var own = Own()
+        var line = session.head
+        while line != 0 {
+            let record = try WordKey(line).withBytes { key in
+                try transaction.get(shard.databases.lines, key).map { try? LineRecord($0, key: key) } ?? nil
+            }
+            guard let record, line == session.head || (record.head == 0 && record.children == 1) else { break }
+            own.chunks += record.chunks
+            own.rawBytes += record.rawBytes
+            own.storedBytes += record.storedBytes
+            own.changedSeconds = max(own.changedSeconds, record.changedSeconds)
+            line = record.parent
+        }
+        return own
     }
 
     /// One page of a session's chunks from a position on, in order of rank, component and offset.
     public func chunks(session: UInt64, from position: ChunkPosition) throws(LarderError) -> [StoredChunkEntry] {
         let context = try context(session)
         var page: [StoredChunkEntry] = []
-        try forEachChunk(context, from: position) { key, record, _ in
+        try forEachChunk(context, from: position) { key, record in
             page.append(StoredChunkEntry(key, record))
             return page.count < Limits.pageEntries
         }
         return page
     }
 
+    /// Calls `body` with every chunk that a session sees from a position on, in order, until it returns false.
     func forEachChunk(
         _ context: SessionContext, from position: ChunkPosition,
-        _ body: (ChunkKey, ChunkRecord, UInt64) throws -> Bool
+        damaged: ((ChunkKey) -> Void)? = nil, _ body: (ChunkKey, ChunkRecord) throws -> Bool
     ) throws(LarderError) {
-        guard let start = position.key(in: context.id) else { return }
+        guard position.component <= UInt16(UInt8.max) || position.rank < .max else { return }
         try read(shard: context.shard) { transaction, shard in
-            try start.words.withBytes { bytes in
-                try transaction.scan(shard.databases.chunks, from: bytes) { key, value in
-                    let chunk = try ChunkKey(key)
-                    guard chunk.session == context.id else { return false }
+            for track in context.tracks {
+                let place = (track.rank, UInt16(track.component))
+                if place < (position.rank, position.component) { continue }
+                let start = place == (position.rank, position.component) ? position.offset : 0
+                let goesOn = try context.path.walk(
+                    track, from: start, transaction, shard,
                     // A damaged record hides its chunk, and no other's; verify names it.
-                    guard let record = try? ChunkRecord(value, key: key) else {
-                        store.reportDamage(chunk, "the checksum of its record fails")
-                        return true
-                    }
-                    return try body(chunk, record, chunk.offset)
-                }
+                    damaged: { key in
+                        guard let damaged else {
+                            return store.reportDamage(
+                                key, session: context.id, "the checksum of its record fails")
+                        }
+                        damaged(key)
+                    }, body)
+                if !goesOn { return }
             }
         }
     }
@@ -177,51 +201,54 @@ extension StoreReader {
     public func verify(session: UInt64, from position: ChunkPosition) throws(LarderError) -> Verification {
         let context = try context(session)
         var result = Verification()
-        var keys: [(ChunkPosition, reason: String?, rawBytes: Int)] = []
-        guard let start = position.key(in: session) else { return result }
-        try read(shard: context.shard) { transaction, shard in
-            try start.words.withBytes { bytes in
-                try transaction.scan(shard.databases.chunks, from: bytes) { key, value in
-                    let chunk = try ChunkKey(key)
-                    guard chunk.session == session else { return false }
-                    let place = ChunkPosition(
-                        rank: chunk.rank, component: UInt16(chunk.component), offset: chunk.offset)
-                    guard result.rawBytes < Limits.bytesPerCommit, keys.count < Limits.pageEntries else {
-                        result.next = place
-                        return false
-                    }
-                    let checked = check(chunk, value, key: key, context, transaction, shard)
-                    keys.append((place, checked.reason, checked.rawBytes))
-                    result.rawBytes += checked.reason == nil ? checked.rawBytes : 0
-                    return true
+        func note(_ key: ChunkKey, _ reason: String) {
+            let place = ChunkPosition(rank: key.rank, component: UInt16(key.component), offset: key.offset)
+            result.damaged.append((place, reason))
+        }
+        if position == ChunkPosition(), let line = context.path.damagedLine {
+            result.damaged.append((position, "line \(line) of the session's past is missing or damaged"))
+        }
+        try holdingSnapshots { () throws(LarderError) in
+            try forEachChunk(context, from: position) { key in
+                result.checked += 1
+                note(key, "the checksum of its record fails")
+            } _: { key, record in
+                guard result.rawBytes < Limits.bytesPerCommit, result.checked < Limits.pageEntries else {
+                    result.next = ChunkPosition(
+                        rank: key.rank, component: UInt16(key.component), offset: key.offset)
+                    return false
                 }
+                result.checked += 1
+                if let reason = try reason(key, record, context) {
+                    note(key, reason)
+                } else {
+                    result.rawBytes += Int(record.rawBytes)
+                }
+                return true
             }
         }
-        result.checked = keys.count
-        result.damaged = keys.compactMap { key in key.reason.map { (key.0, $0) } }
         return result
     }
 
-    private func check(
-        _ key: ChunkKey, _ value: UnsafeRawBufferPointer, key bytes: UnsafeRawBufferPointer, _ context: SessionContext,
-        _ transaction: borrowing ReadTransaction, _ shard: Shard
-    ) -> (reason: String?, rawBytes: Int) {
-        do {
-            let record = try ChunkRecord(value, key: bytes)
-            let (_, component) = try context.component(rank: key.rank, UInt16(key.component))
-            guard let stored = try blob(record.blobID, transaction, shard) else { return ("its blob is gone", 0) }
-            let chunk = try StoredChunk(stored, blobID: record.blobID)
-            guard chunk.shape == ChunkShape(component, tokens: record.tokens) else {
-                return ("\(ChunkDamage.shape)", 0)
-            }
-            let layer = UnsafeMutableRawBufferPointer.allocate(byteCount: chunk.shape.layerBytes, alignment: 16)
-            defer { layer.deallocate() }
-            try store.team.withScratch { scratch throws(ChunkDamage) in
-                for index in 0..<chunk.shape.layers {
-                    try chunk.decode(layers: index..<index + 1, into: layer, scratch: scratch)
+    /// Why a chunk cannot be served; nil if it can.
+    private func reason(_ key: ChunkKey, _ record: ChunkRecord, _ context: SessionContext) throws -> String? {
+        let (_, component) = try context.component(rank: key.rank, UInt16(key.component))
+        return try read(shard: context.shard) { transaction, shard in
+            do {
+                guard let stored = try blob(record.blobID, transaction, shard) else { return "its blob is gone" }
+                let chunk = try StoredChunk(stored, blobID: record.blobID)
+                guard chunk.shape == ChunkShape(component, tokens: record.tokens) else { throw ChunkDamage.shape }
+                let layer = UnsafeMutableRawBufferPointer.allocate(byteCount: chunk.shape.layerBytes, alignment: 16)
+                defer { layer.deallocate() }
+                try store.team.withScratch { scratch throws(ChunkDamage) in
+                    for index in 0..<chunk.shape.layers {
+                        try chunk.decode(layers: index..<index + 1, into: layer, scratch: scratch)
+                    }
                 }
+                return nil
+            } catch let damage as ChunkDamage {
+                return damage.description
             }
-            return (nil, chunk.shape.rawBytes)
-        } catch { return ("\(error)", 0) }
+        }
     }
 }

@@ -84,6 +84,7 @@ extension StoreReader {
     /// An item that was found, with the way through its blocks.
     private struct LocatedChunk {
         let index: Int
+        let session: UInt64
         let key: ChunkKey
         let componentName: String
         let layers: Range<Int>
@@ -110,10 +111,10 @@ extension StoreReader {
         guard item.offset < Limits.offsetTokens else {
             throw LarderError(.miss, "no chunk of component '\(component.name)' can start at \(item.offset)")
         }
-        let key = ChunkKey(
-            session: item.session, rank: item.rank, component: UInt8(item.component), offset: item.offset)
+        let track = LinePath.Track(
+            rank: item.rank, component: UInt8(item.component), isState: component.kind == .recurrent)
         return try read(shard: context.shard) { transaction, shard in
-            guard let record = try record(key, transaction, shard) else {
+            guard let (key, record) = try context.path.find(track, item.offset, transaction, shard) else {
                 throw LarderError(.miss, "no chunk of component '\(component.name)' starts at \(item.offset)")
             }
             do {
@@ -123,10 +124,10 @@ extension StoreReader {
                 let stored = try StoredChunk(bytes, blobID: record.blobID)
                 guard stored.shape == ChunkShape(component, tokens: record.tokens) else { throw ChunkDamage.shape }
                 return LocatedChunk(
-                    index: index, key: key, componentName: component.name, layers: layers,
+                    index: index, session: item.session, key: key, componentName: component.name, layers: layers,
                     layerBytes: stored.shape.layerBytes, tokens: record.tokens, blocks: stored.blocks(ofLayers: layers))
             } catch let damage as ChunkDamage {
-                throw damaged(key, component.name, damage)
+                throw damaged(key, item.session, component.name, damage)
             }
         }
     }
@@ -172,11 +173,13 @@ extension StoreReader {
     }
 
     private func damaged(_ chunk: LocatedChunk, _ damage: ChunkDamage) -> LarderError {
-        damaged(chunk.key, chunk.componentName, damage)
+        damaged(chunk.key, chunk.session, chunk.componentName, damage)
     }
 
-    private func damaged(_ key: ChunkKey, _ component: String, _ damage: ChunkDamage) -> LarderError {
-        store.reportDamage(key, damage.description)
+    private func damaged(
+        _ key: ChunkKey, _ session: UInt64, _ component: String, _ damage: ChunkDamage
+    ) -> LarderError {
+        store.reportDamage(key, session: session, damage.description)
         return LarderError(
             .damaged,
             "the chunk at \(key.offset) of component '\(component)' is damaged (\(damage)); truncate the session at "

@@ -6,7 +6,7 @@ extension StoreReader {
     func plan(_ item: PageOutItem) throws(LarderError) -> PlannedChunk {
         let context = try context(item.session)
         let (model, component) = try context.component(rank: item.rank, item.component)
-        let key = try checkedKey(item, component, pageTokens: model.declaration.pageTokens)
+        try check(item, component, pageTokens: model.declaration.pageTokens)
         let shape = ChunkShape(component, tokens: item.tokens)
         guard item.bytes.count == shape.rawBytes else {
             throw LarderError(
@@ -15,14 +15,13 @@ extension StoreReader {
                     + "\(item.tokens) tokens of it take \(shape.rawBytes)"
             )
         }
-        let stored = try identicalRecord(key, shape, item, component, shard: context.shard)
+        let stored = try identicalRecord(item, shape, component, context)
         return PlannedChunk(
-            key: key, component: component, modelID: model.id, shape: shape, raw: item.bytes, stored: stored)
+            session: item.session, rank: item.rank, componentIndex: UInt8(item.component), offset: item.offset,
+            component: component, modelID: model.id, shape: shape, raw: item.bytes, stored: stored)
     }
 
-    private func checkedKey(_ item: PageOutItem, _ component: Component, pageTokens: UInt32) throws(LarderError)
-        -> ChunkKey
-    {
+    private func check(_ item: PageOutItem, _ component: Component, pageTokens: UInt32) throws(LarderError) {
         let label = "the chunk at \(item.offset) of component '\(component.name)'"
         guard item.offset < Limits.offsetTokens, item.offset + UInt64(item.tokens) < Limits.offsetTokens else {
             throw LarderError(.invalidArgument, "\(label) reaches beyond offset \(Limits.offsetTokens)")
@@ -50,17 +49,20 @@ extension StoreReader {
                     + "\(Limits.chunkBytes) bytes a chunk"
             )
         }
-        return ChunkKey(session: item.session, rank: item.rank, component: UInt8(item.component), offset: item.offset)
     }
 
     /// The record of these very bytes at this very place, if they are stored. Throws `conflict` for other bytes.
     private func identicalRecord(
-        _ key: ChunkKey, _ shape: ChunkShape, _ item: PageOutItem, _ component: Component, shard: Int
+        _ item: PageOutItem, _ shape: ChunkShape, _ component: Component, _ context: SessionContext
     ) throws(LarderError) -> ChunkRecord? {
-        try read(shard: shard) { transaction, shard in
-            guard let record = try record(key, transaction, shard), record.tokens == shape.tokens else { return nil }
-            let label = "the chunk at \(key.offset) of component '\(component.name)'"
-            let remedy = "truncate the session at \(key.offset) to replace it"
+        let track = LinePath.Track(
+            rank: item.rank, component: UInt8(item.component), isState: component.kind == .recurrent)
+        return try read(shard: context.shard) { transaction, shard in
+            guard let (key, record) = try context.path.find(track, item.offset, transaction, shard),
+                record.tokens == shape.tokens
+            else { return nil }
+            let label = "the chunk at \(item.offset) of component '\(component.name)'"
+            let remedy = "truncate the session at \(item.offset) to replace it"
             do {
                 guard let bytes = try blob(record.blobID, transaction, shard) else {
                     throw ChunkDamage.length(expected: Int(record.storedBytes), found: 0)
@@ -73,7 +75,7 @@ extension StoreReader {
                     throw LarderError(.conflict, "\(label) is stored with other bytes; \(remedy)")
                 }
             } catch let damage as ChunkDamage {
-                store.reportDamage(key, damage.description)
+                store.reportDamage(key, session: item.session, damage.description)
                 throw LarderError(.damaged, "\(label) is damaged (\(damage)); \(remedy)")
             }
             return record

@@ -43,6 +43,17 @@ public final class StoreReader {
         let shard: Int
         let record: SessionRecord
         let models: [UInt16: StoredModel]
+        /// What the session sees.
+        let path: LinePath
+
+        /// The tracks of all ranks that have opened the session, in order.
+        var tracks: [LinePath.Track] {
+            models.sorted { $0.key < $1.key }.flatMap { rank, model in
+                model.declaration.components.enumerated().map { index, component in
+                    LinePath.Track(rank: rank, component: UInt8(index), isState: component.kind == .recurrent)
+                }
+            }
+        }
 
         func component(rank: UInt16, _ index: UInt16) throws(LarderError) -> (StoredModel, Component) {
             guard let model = models[rank] else {
@@ -81,7 +92,7 @@ public final class StoreReader {
 
     /// Runs `body`, in which what ``read(shard:_:)`` finds stays valid to the end of it: each shard's snapshot is held from
     /// the first look at it on.
-    func holdingSnapshots<Result>(_ body: () -> Result) -> Result {
+    func holdingSnapshots<Result, Failure: Error>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
         holds = true
         defer {
             holds = false
@@ -90,42 +101,36 @@ public final class StoreReader {
                 snapshot.isHeld = false
             }
         }
-        return body()
+        return try body()
     }
 
     /// The session, if the user may see it. Throws `unknownSession`.
     func context(_ session: UInt64) throws(LarderError) -> SessionContext {
-        let generation = store.contextGeneration
+        let generation = store.views.current
         if let remembered, remembered.context.id == session, remembered.generation == generation {
             return remembered.context
         }
         let shard = try store.shardIndex(of: session)
-        let record = try read(shard: shard) { transaction, shard in
-            try WordKey(session).withBytes { key in
+        let found = try read(shard: shard) { transaction, shard in
+            let record = try WordKey(session).withBytes { key in
                 try transaction.get(shard.databases.sessions, key).map { try SessionRecord($0, key: key) }
             }
+            return try record.map { ($0, try LinePath(head: $0.head, transaction, shard)) }
         }
         // Another user's session is answered like none at all: ids must tell nobody what others have.
-        guard let record, let namespace = store.catalog.namespace(record.namespaceID),
+        guard let (record, path) = found, let namespace = store.catalog.namespace(record.namespaceID),
             Store.mayAccess(namespace, userID)
-        else {
-            throw LarderError(.unknownSession, "session \(session) is not stored; it may have been dropped")
-        }
+        else { throw LarderError.unknown(session: session) }
+        if let line = path.damagedLine { store.reportDamage(line: line, session: session) }
         var models: [UInt16: StoredModel] = [:]
         for entry in record.models { models[entry.rank] = store.catalog.model(entry.modelID) }
-        let context = SessionContext(id: session, shard: shard, record: record, models: models)
+        let context = SessionContext(id: session, shard: shard, record: record, models: models, path: path)
         remembered = (context, generation)
         return context
     }
 
     /// Throws unless the user may change the session.
     public func requireAccess(session: UInt64) throws(LarderError) { _ = try context(session) }
-
-    func record(_ key: ChunkKey, _ transaction: borrowing ReadTransaction, _ shard: Shard) throws -> ChunkRecord? {
-        try key.words.withBytes { bytes in
-            try transaction.get(shard.databases.chunks, bytes).map { try ChunkRecord($0, key: bytes) }
-        }
-    }
 
     func blob(_ id: UInt64, _ transaction: borrowing ReadTransaction, _ shard: Shard) throws -> UnsafeRawBufferPointer?
     {

@@ -1,10 +1,10 @@
 import LarderLMDB
 import LarderModel
 
-/// Frees what the graveyard names: blobs, and the chunks of dropped sessions.
+/// Frees what the graveyard names: blobs, and what nobody sees of lines.
 enum Reaper {
     /// Frees at most ``LarderModel/Limits/blobsPerReap`` blobs, oldest graves first. Nothing left if both counts are 0.
-    static func step(_ context: borrowing WriteContext) throws -> (graves: Int, blobs: Int) {
+    static func step(_ context: inout WriteContext) throws -> (graves: Int, blobs: Int) {
         let databases = context.shard.databases
         var graves: [Grave] = []
         try context.transaction.scan(databases.graveyard, from: UnsafeRawBufferPointer(start: nil, count: 0)) {
@@ -19,13 +19,9 @@ enum Reaper {
             case .blob(let id):
                 try delete(blob: id, context)
                 freed.blobs += 1
-            case .session(let id):
-                let chunks = try self.chunks(of: id, limit: Limits.blobsPerReap - freed.blobs, context)
-                for (key, blobID) in chunks {
-                    if let blobID { try delete(blob: blobID, context) }
-                    _ = try key.words.withBytes { try context.transaction.delete(databases.chunks, $0) }
-                    freed.blobs += 1
-                }
+            case .line(let id):
+                let count = try free(line: id, limit: Limits.blobsPerReap - freed.blobs, &context)
+                freed.blobs += count
                 isEmpty = freed.blobs < Limits.blobsPerReap
             }
             if isEmpty {
@@ -36,20 +32,77 @@ enum Reaper {
         return freed
     }
 
-    /// Chunks of a session; the blob is nil where the record is damaged (its blob is then an orphan).
-    private static func chunks(
-        of session: UInt64, limit: Int, _ context: borrowing WriteContext
-    ) throws -> [(ChunkKey, UInt64?)] {
-        var found: [(ChunkKey, UInt64?)] = []
-        try WordKey(session, 0).withBytes { start in
-            try context.transaction.scan(context.shard.databases.chunks, from: start) { key, value in
-                let chunk = try ChunkKey(key)
-                guard chunk.session == session, found.count < limit else { return false }
-                found.append((chunk, (try? ChunkRecord(value, key: key))?.blobID))
-                return true
+    /// Frees up to `limit` chunks of a line that neither a session writes to nor a child sees; and the line itself, once it
+    /// has neither chunks nor children. Returns how many chunks went.
+    private static func free(line id: UInt64, limit: Int, _ context: inout WriteContext) throws -> Int {
+        guard var record = try context.line(id) else { return 0 }
+        if record.head != 0 { return 0 }
+        let views = try context.childViews(of: id)
+        let unseen = try unseenChunks(of: id, record, views, limit: limit, context)
+        for (key, chunk) in unseen {
+            if let chunk {
+                try delete(blob: chunk.blobID, context)
+                record.remove(chunk)
+            }
+            _ = try key.words.withBytes { try context.transaction.delete(context.shard.databases.chunks, $0) }
+        }
+        if !unseen.isEmpty {
+            context.changesViews = true
+            try context.put(record, line: id)
+        }
+        if !views.isEmpty { try context.narrow(id, &record, to: views) }
+        if views.isEmpty && unseen.count < limit {
+            _ = try WordKey(id).withBytes { try context.transaction.delete(context.shard.databases.lines, $0) }
+            if record.parent != 0 { try context.forsake(parent: record.parent, child: id) }
+        }
+        return unseen.count
+    }
+
+    /// Chunks of a line that none of `views` shows. The record is nil where it is damaged (its blob is then an orphan).
+    private static func unseenChunks(
+        of line: UInt64, _ record: LineRecord, _ views: [LineView], limit: Int, _ context: borrowing WriteContext
+    ) throws -> [(ChunkKey, ChunkRecord?)] {
+        let bound = views.map(\.limit).max() ?? 0
+        let lateChunks = record.hasLateChunks
+        var found: [(ChunkKey, ChunkRecord?)] = []
+        var next: ChunkKey? = ChunkKey(line: line, rank: 0, component: 0, offset: 0)
+        while let start = next, found.count < limit {
+            next = nil
+            try start.words.withBytes { bytes in
+                try context.transaction.scan(context.shard.databases.chunks, from: bytes) { key, value in
+                    let chunk = try ChunkKey(key)
+                    guard chunk.line == line, found.count < limit else { return false }
+                    let record = try? ChunkRecord(value, key: key)
+                    guard isSeen(chunk, record, views) else {
+                        found.append((chunk, record))
+                        return true
+                    }
+                    if lateChunks { return true }
+                    // All up to the last that starts below the bound is seen: step over it.
+                    let last = try self.last(before: chunk.at(bound), context) ?? chunk
+                    next = last.offset > chunk.offset ? last : chunk.at(chunk.offset + 1)
+                    return false
+                }
             }
         }
         return found
+    }
+
+    private static func isSeen(_ chunk: ChunkKey, _ record: ChunkRecord?, _ views: [LineView]) -> Bool {
+        guard let record else { return views.contains { chunk.offset < $0.limit } }
+        return views.contains { record.isVisible(at: chunk.offset, in: $0) }
+    }
+
+    /// The last chunk of the track that starts below `bound`.
+    private static func last(before bound: ChunkKey, _ context: borrowing WriteContext) throws -> ChunkKey? {
+        guard bound.offset > 0 else { return nil }
+        let below = bound.at(bound.offset - 1)
+        let found = try below.words.withBytes { bytes in
+            try context.transaction.last(context.shard.databases.chunks, notAbove: bytes) { key, _ in
+                try ChunkKey(key)
+            }
+        }
+        return found.flatMap { $0.isBeside(bound) ? $0 : nil }
     }
 
     private static func delete(blob id: UInt64, _ context: borrowing WriteContext) throws {

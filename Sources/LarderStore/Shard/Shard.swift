@@ -8,8 +8,8 @@ import LarderSystem
 /// is a small database written in the same transaction (Docs/FORMAT.md, "Store").
 final class Shard: Sendable {
     /// Version of the layout of databases and records.
-    static let formatVersion: UInt32 = 1
-    private static let databaseCount = 9
+    static let formatVersion: UInt32 = 2
+    private static let databaseCount = 11
 
     let index: Int
     let directory: String
@@ -30,6 +30,10 @@ final class Shard: Sendable {
         let sessions: Database
         /// Namespace id and session name to session id.
         let names: Database
+        /// Line id to ``LineRecord``.
+        let lines: Database
+        /// A line and its child to ``LineChild``.
+        let children: Database
         /// ``ChunkKey`` to ``ChunkRecord``.
         let chunks: Database
         /// Blob id to a stored chunk (Docs/FORMAT.md, "Chunk").
@@ -37,7 +41,9 @@ final class Shard: Sendable {
         /// What is out of reach and not freed yet: ``Grave`` to nothing.
         let graveyard: Database
 
-        static let names = ["meta", "models", "namespaces", "sessions", "names", "chunks", "blobs", "graveyard"]
+        static let names = [
+            "meta", "models", "namespaces", "sessions", "names", "lines", "children", "chunks", "blobs", "graveyard",
+        ]
 
         init(_ transaction: borrowing WriteTransaction) throws(LMDBError) {
             meta = try transaction.open("meta", keys: .bytes)
@@ -45,12 +51,16 @@ final class Shard: Sendable {
             namespaces = try transaction.open("namespaces", keys: .bytes)
             sessions = try transaction.open("sessions", keys: .bytes)
             names = try transaction.open("names", keys: .bytes)
+            lines = try transaction.open("lines", keys: .bytes)
+            children = try transaction.open("children", keys: .bytes)
             chunks = try transaction.open("chunks", keys: .bytes)
             blobs = try transaction.open("blobs", keys: .integers)
             graveyard = try transaction.open("graveyard", keys: .bytes)
         }
 
-        var all: [Database] { [meta, models, namespaces, sessions, names, chunks, blobs, graveyard] }
+        var all: [Database] {
+            [meta, models, namespaces, sessions, names, lines, children, chunks, blobs, graveyard]
+        }
     }
 
     /// Opens or creates the shard in `directory`, after checking what is there.
@@ -174,13 +184,13 @@ final class Shard: Sendable {
 enum Grave {
     /// A blob that nothing refers to.
     case blob(UInt64)
-    /// A session whose record is gone, with all its chunks.
-    case session(UInt64)
+    /// A line that may have chunks which nobody sees.
+    case line(UInt64)
 
     var words: WordKey {
         switch self {
         case .blob(let id): WordKey(0, id)
-        case .session(let id): WordKey(1, id)
+        case .line(let id): WordKey(1, id)
         }
     }
 
@@ -188,7 +198,7 @@ enum Grave {
         guard key.count == 16 else { return nil }
         switch WordKey.word(key, 0) {
         case 0: self = .blob(WordKey.word(key, 1))
-        case 1: self = .session(WordKey.word(key, 1))
+        case 1: self = .line(WordKey.word(key, 1))
         default: return nil
         }
     }

@@ -25,6 +25,7 @@ final class ShardWriter: Sendable {
 
     private let shard: Shard
     private let team: CodecTeam
+    private let views: ViewGeneration
     private let queueBytes: Int
     private let waitSeconds: Int
     private let queue: Monitor<Queue>
@@ -37,9 +38,12 @@ final class ShardWriter: Sendable {
     ///
     /// - Parameter queueBytes: this shard's part of the configured queue.
     init(
-        _ shard: Shard, queueBytes: Int, _ configuration: StoreConfiguration, _ team: CodecTeam, log: Logger
+        _ shard: Shard, queueBytes: Int, _ configuration: StoreConfiguration, _ team: CodecTeam,
+        _ views: ViewGeneration,
+        log: Logger
     ) throws(LarderError) {
         self.shard = shard
+        self.views = views
         self.team = team
         self.queueBytes = queueBytes
         waitSeconds = configuration.queueWaitSeconds
@@ -187,7 +191,9 @@ final class ShardWriter: Sendable {
                     refusals.append(error)
                 }
             }
+            let changesViews = context.changesViews
             try context.commit()
+            if changesViews { views.bump() }
             if batch.contains(where: \.isDurable) { try shard.environment.synchronise() }
         } catch {
             let failure = writeFailure(error, bytes: batch.reduce(0) { $0 + $1.byteCount })
@@ -257,13 +263,15 @@ final class ShardWriter: Sendable {
     @discardableResult
     private func reapStep() -> Bool {
         do {
-            let context = try WriteContext.begin(shard, scratch)
-            let freed = try Reaper.step(context)
+            var context = try WriteContext.begin(shard, scratch)
+            let freed = try Reaper.step(&context)
             if freed.graves == 0 && freed.blobs == 0 {
                 queue.withLock { $0.mayHaveGraves = false }
                 return false
             }
+            let changesViews = context.changesViews
             try context.commit()
+            if changesViews { views.bump() }
             totals.withLock { $0.blobsFreed += UInt64(freed.blobs) }
             return true
         } catch {

@@ -10,6 +10,8 @@ struct WriteContext: ~Copyable {
     /// The writer's own.
     let scratch: CodecScratch
     private(set) var counters: Counters
+    /// True once something was changed that readers remember: what sessions there are, and which lines they see from where.
+    var changesViews = false
     private var usedPages: Int
     private var smallBytes = 0
 
@@ -17,6 +19,7 @@ struct WriteContext: ~Copyable {
     struct Counters: Equatable {
         var nextBlobID: UInt64 = 1
         var nextSession: UInt64 = 1
+        var nextLine: UInt64 = 1
         /// Counts commits that exist only to make pages reusable.
         var emptyCommits: UInt64 = 0
     }
@@ -44,6 +47,7 @@ struct WriteContext: ~Copyable {
             var reader = try Record.open(value, key: key, "counters")
             counters.nextBlobID = try reader.read(UInt64.self, "next blob id")
             counters.nextSession = try reader.read(UInt64.self, "next session")
+            counters.nextLine = try reader.read(UInt64.self, "next line")
             counters.emptyCommits = try reader.read(UInt64.self, "empty commits")
             return counters
         }
@@ -55,6 +59,7 @@ struct WriteContext: ~Copyable {
         var writer = ByteWriter()
         writer.write(counters.nextBlobID)
         writer.write(counters.nextSession)
+        writer.write(counters.nextLine)
         writer.write(counters.emptyCommits)
         try Self.countersKey.withUnsafeBytes { key in
             try Record.seal(writer, key: key).withUnsafeBytes { try transaction.put(shard.databases.meta, key, $0) }
@@ -66,6 +71,12 @@ struct WriteContext: ~Copyable {
     mutating func takeBlobID() -> UInt64 {
         defer { counters.nextBlobID += 1 }
         return counters.nextBlobID
+    }
+
+    /// A new line id.
+    mutating func takeLineID() -> UInt64 {
+        defer { counters.nextLine += 1 }
+        return counters.nextLine
     }
 
     /// A new session id: a number of the shard's, and the shard in the low bits.
@@ -103,6 +114,18 @@ struct WriteContext: ~Copyable {
     func put(_ record: SessionRecord, session id: UInt64) throws {
         try WordKey(id).withBytes { key in
             try record.sealed(key: key).withUnsafeBytes { try transaction.put(shard.databases.sessions, key, $0) }
+        }
+    }
+
+    func line(_ id: UInt64) throws -> LineRecord? {
+        try WordKey(id).withBytes { key in
+            try transaction.get(shard.databases.lines, key).map { try LineRecord($0, key: key) }
+        }
+    }
+
+    func put(_ record: LineRecord, line id: UInt64) throws {
+        try WordKey(id).withBytes { key in
+            try record.sealed(key: key).withUnsafeBytes { try transaction.put(shard.databases.lines, key, $0) }
         }
     }
 
