@@ -126,10 +126,10 @@ def sessions():
     yield "open_session_empty_names", "request", 8, {"namespace": "", "name": "", "model_id": 0, "create": True}
     yield "open_session", "answer", 6, {"session": 65, "created": True}
     yield "open_session_top", "answer", 7, {"session": U64, "created": False}
-    yield "resume", "request", 9, {"session": 65, "at_most": 1600}
-    yield "resume_unbounded", "request", 9, {"session": U64 - 1, "at_most": U64}
+    yield "resume", "request", 9, {"session": 65, "at_most": 1600, "prefill_rate": 0}
+    yield "resume_unbounded", "request", 9, {"session": U64 - 1, "at_most": U64, "prefill_rate": U32 - 9}
     yield "resume", "answer", 9, {
-        "offset": 1536, "complete": True,
+        "offset": 1536, "complete": True, "raw_bytes": 1_310_720, "load_us": 254, "cheapest_offset": 1_024,
         "reaches": [
             {"rank": 3, "component": 0, "offset": 1540},
             {"rank": 3, "component": 1, "offset": 1536},
@@ -137,10 +137,26 @@ def sessions():
         ],
         "chunks": SUMMARIES,
     }
-    yield "resume_nothing", "answer", 9, {"offset": 0, "complete": False, "reaches": [], "chunks": []}
+    yield "resume_nothing", "answer", 9, {
+        "offset": 0, "complete": False, "raw_bytes": U64 - 1, "load_us": U64 - 2, "cheapest_offset": U64 - 3,
+        "reaches": [], "chunks": [],
+    }
     yield "truncate", "request", 10, {"session": 65, "offset": 1536}
     yield "truncate_top", "request", 10, {"session": U64, "offset": U64 - 1}
     yield "truncate", "answer", 10, {}
+    yield "explain", "request", 37, {"session": 65, "at_most": U64, "model_id": 7}
+    yield "explain", "answer", 37, {
+        "at": 1600, "end": 1700, "offset": 512, "missing_ranks": [3, 1023], "model_difference": "weights",
+        "tracks": [
+            {"rank": 0, "component": 1, "reach": 512, "cause": "evicted", "missing_from": 512, "missing_to": 768,
+             "rule": "expired", "evicted_seconds": 1_700_000_123},
+            {"rank": 2, "component": 0, "reach": U64, "cause": "none", "missing_from": U64 - 1, "missing_to": U64 - 2,
+             "rule": None, "evicted_seconds": 0},
+        ],
+    }
+    yield "explain_nothing", "answer", 37, {
+        "at": 0, "end": 0, "offset": 0, "missing_ranks": [], "model_difference": "", "tracks": [],
+    }
     yield "fork", "request", 36, {"session": U64 - 7, "offset": 1536, "name": "branch/2 é"}
     yield "fork", "answer", 36, {"session": 129, "created": True}
     yield "drop", "request", 11, {"session": 65}

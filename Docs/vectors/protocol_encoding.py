@@ -26,9 +26,12 @@ MESSAGE_TYPES = {
     "get_into": 0x0012,
     "prefetch": 0x0013,
     "fork": 0x0014,
+    "explain": 0x0015,
 }
 ANSWER_BIT = 0x8000
 PROGRESS_BIT = 0x4000
+MISS_CAUSES = {"none": 0, "noState": 1, "neverStored": 2, "evicted": 3, "damaged": 4}
+EVICTION_RULES = {"cold": 1, "expired": 2, "useless": 3, "requested": 4}
 REFUSAL_TYPE = 0xFFFF
 MAGIC = b"LRDR"
 NO_ITEM = 0xFFFF_FFFF
@@ -218,6 +221,15 @@ def get_item(f):
     return chunk_name(f["chunk"]) + u32(f["first_layer"]) + u32(f["layers"])
 
 
+def track_explanation(f):
+    """What keeps one component from the offset in question."""
+    return (
+        u16(f["rank"]) + u16(f["component"]) + u64(f["reach"]) + u8(MISS_CAUSES[f["cause"]])
+        + u64(f["missing_from"]) + u64(f["missing_to"])
+        + u8(0 if f["rule"] is None else EVICTION_RULES[f["rule"]]) + u64(f["evicted_seconds"])
+    )
+
+
 def get_into_item(f):
     return get_item(f) + arena_region(f) + u64(f["region_bytes"])
 
@@ -253,7 +265,7 @@ REQUESTS = {
     + u8(ENCODING_CHOICES[f["encoding"]])
     + items(f["items"], put_item),
     "get": lambda f: items(f["items"], get_item),
-    "resume": lambda f: u64(f["session"]) + u64(f["at_most"]),
+    "resume": lambda f: u64(f["session"]) + u64(f["at_most"]) + u32(f["prefill_rate"]),
     "truncate": lambda f: u64(f["session"]) + u64(f["offset"]),
     "drop": lambda f: u64(f["session"]),
     "list_models": lambda f: u32(f["after"]),
@@ -268,6 +280,7 @@ REQUESTS = {
     "get_into": lambda f: u32(f["layer_group"]) + items(f["items"], get_into_item),
     "prefetch": lambda f: u64(f["session"]) + u64(f["at_most"]),
     "fork": lambda f: u64(f["session"]) + u64(f["offset"]) + string(f["name"]),
+    "explain": lambda f: u64(f["session"]) + u64(f["at_most"]) + u32(f["model_id"]),
 }
 
 ANSWERS = {
@@ -282,6 +295,9 @@ ANSWERS = {
     "close_arena": lambda f: b"",
     "resume": lambda f: u64(f["offset"])
     + flag(f["complete"])
+    + u64(f["raw_bytes"])
+    + u64(f["load_us"])
+    + u64(f["cheapest_offset"])
     + items(f["reaches"], lambda r: u16(r["rank"]) + u16(r["component"]) + u64(r["offset"]))
     + items(f["chunks"], chunk_summary),
     "truncate": lambda f: b"",
@@ -294,6 +310,10 @@ ANSWERS = {
     "stat": lambda f: items(f["facts"], lambda x: string(x["name"]) + string(x["value"]))
     + items(f["counters"], lambda x: string(x["name"]) + u64(x["value"])),
     "sync": lambda f: b"",
+    "explain": lambda f: u64(f["at"]) + u64(f["end"]) + u64(f["offset"])
+    + items(f["missing_ranks"], u16)
+    + string(f["model_difference"])
+    + items(f["tracks"], track_explanation),
     "prefetch": lambda f: b"",
     "fork": lambda f: u64(f["session"]) + flag(f["created"]),
     "verify": verify_answer,

@@ -87,7 +87,7 @@ def bad_requests():
     yield "item_cut", "get", u32(2) + get_item + get_item[:-1], "malformed"
     yield "payload_in_a_request", "get", u32(1) + get_item + b"payload", "malformed"
     for message, length in (
-        ("resume", 16), ("truncate", 16), ("prefetch", 16), ("drop", 8), ("list_models", 4), ("list_chunks", 20), ("verify", 20),
+        ("resume", 20), ("explain", 20), ("truncate", 16), ("prefetch", 16), ("drop", 8), ("list_models", 4), ("list_chunks", 20), ("verify", 20),
         ("open_arena", 8), ("register_arena", 8), ("close_arena", 4),
     ):
         yield "one_byte_short", message, bytes(length - 1), "malformed"
@@ -148,10 +148,15 @@ def bad_answers():
     yield "payload_missing", "get", u32(1) + got(1), "malformed"
     yield "payload_of_2_to_the_64", "get", u32(1) + got(2**64 - 1) + b"x", "malformed"
     yield "trailing_byte", "get", u32(1) + got(1) + b"xy", "malformed"
-    yield "complete_2", "resume", u64(0) + u8(2) + u32(0) + u32(0), "invalidArgument"
-    yield "65537_reaches", "resume", u64(0) + u8(1) + u32(65_537), "invalidArgument"
-    yield "16385_chunks", "resume", u64(0) + u8(1) + u32(0) + u32(LIMITS["resume_chunks"] + 1), "invalidArgument"
-    yield "chunks_missing", "resume", u64(0) + u8(1) + u32(0), "malformed"
+    yield "complete_2", "resume", u64(0) + u8(2) + bytes(24) + u32(0) + u32(0), "invalidArgument"
+    yield "65537_reaches", "resume", u64(0) + u8(1) + bytes(24) + u32(65_537), "invalidArgument"
+    yield "16385_chunks", "resume", u64(0) + u8(1) + bytes(24) + u32(0) + u32(LIMITS["resume_chunks"] + 1), "invalidArgument"
+    yield "chunks_missing", "resume", u64(0) + u8(1) + bytes(24) + u32(0), "malformed"
+    track = u16(0) + u16(0) + u64(0)
+    yield "1025_ranks", "explain", bytes(24) + u32(1_025), "invalidArgument"
+    yield "cause_5", "explain", bytes(24) + u32(0) + string("") + u32(1) + track + u8(5) + bytes(25), "invalidArgument"
+    yield "rule_5", "explain", bytes(24) + u32(0) + string("") + u32(1) + track + bytes(17) + u8(5) + u64(0), "invalidArgument"
+    yield "trailing_byte", "explain", bytes(24) + u32(0) + string("") + u32(0) + b"\x00", "malformed"
     yield "trailing_byte", "truncate", bytes(1), "malformed"
     yield "trailing_byte", "drop", b"\x00", "malformed"
     yield "trailing_byte", "sync", b"\x00", "malformed"

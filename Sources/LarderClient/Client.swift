@@ -43,8 +43,21 @@ public final class Client {
     }
 
     /// How far a session can be restored, up to `atMost` tokens, and which chunks to load for it.
-    public func resume(session: UInt64, atMost: UInt64 = .max) throws(ClientError) -> ResumeAnswer {
-        try transport.ask(Resume(session: session, atMost: atMost))
+    ///
+    /// - Parameter prefillRate: tokens that this worker computes in a second, to be told whether loading is worth it.
+    public func resume(
+        session: UInt64, atMost: UInt64 = .max, prefillRate: UInt32 = 0
+    ) throws(ClientError) -> ResumeAnswer {
+        try transport.ask(Resume(session: session, atMost: atMost, prefillRate: prefillRate))
+    }
+
+    /// Why a session can be restored as far as it can, up to `atMost` tokens.
+    ///
+    /// - Parameter modelID: a model that a worker would resume with, to be compared with the session's; 0 for none.
+    public func explain(session: UInt64, atMost: UInt64 = .max, modelID: UInt32 = 0) throws(ClientError)
+        -> ExplainAnswer
+    {
+        try transport.ask(Explain(session: session, atMost: atMost, modelID: modelID))
     }
 
     /// Forgets a session's state beyond `offset` tokens, at once.

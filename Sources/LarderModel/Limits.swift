@@ -88,6 +88,16 @@ public enum Limits {
     public static let bytesPerCommit = 32 << 20
     /// Blobs of dropped state that one write transaction frees.
     public static let blobsPerReap = 64
+    /// Chunks evicted from one shard that it remembers, to explain misses.
+    public static let tombstones = 65_536
+    /// Seconds for which the chunks that a resume names are kept from eviction.
+    public static let leaseSeconds = 30
+    /// Blobs under lease at once, for all connections.
+    public static let leasedBlobs = 1 << 18
+    /// Resume points that are weighed against recomputing.
+    public static let resumeCandidates: UInt64 = 16
+    /// Sessions that one connection holds leases on.
+    public static let leasesPerConnection = 16
     /// Forks of forks, one above the other.
     public static let forkDepth = 16_384
     /// Shards of one store.

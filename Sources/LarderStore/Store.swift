@@ -19,6 +19,8 @@ public final class Store: Sendable {
     let catalog: Catalog
     let log: Logger
     let views = ViewGeneration()
+    let leases = LeaseTable()
+    let speed = PageInSpeed()
     /// Held, by name, while a session of that name is made: names are unique over all shards.
     private let naming = (0..<64).map { _ in Monitor<Void>(()) }
     private let damage = Monitor<UInt64>(0)
@@ -264,7 +266,8 @@ public final class Store: Sendable {
             ("queue_bytes", UInt64(backlog.reduce(0) { $0 + $1.bytes })),
             ("queue_mutations", UInt64(backlog.reduce(0) { $0 + $1.mutations })),
             ("commits", done.reduce(0) { $0 + $1.commits }), ("syncs", done.reduce(0) { $0 + $1.syncs }),
-            ("blobs_freed", done.reduce(0) { $0 + $1.blobsFreed }), ("damaged_chunks", damage.withLock { $0 }),
+            ("blobs_freed", done.reduce(0) { $0 + $1.blobsFreed }), ("leased_blobs", UInt64(leases.count)),
+            ("damaged_chunks", damage.withLock { $0 }),
         ]
     }
 }

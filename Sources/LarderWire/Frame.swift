@@ -42,6 +42,8 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
     case prefetch = 0x0013
     /// Make a session that shares another's past.
     case fork = 0x0014
+    /// Why can a session be restored as far as it can?
+    case explain = 0x0015
 }
 
 /// The 16 bytes before every message (Docs/PROTOCOL.md, "Frame").

@@ -117,21 +117,26 @@ public struct Resume: Request {
     public var session: UInt64
     /// The largest offset that is of use: the length of the prompt's matching prefix. `UInt64.max` for no bound.
     public var atMost: UInt64
+    /// Tokens that the worker computes in a second of prefill; 0 if it does not know.
+    public var prefillRate: UInt32
 
     /// A request from its fields.
-    public init(session: UInt64, atMost: UInt64 = .max) {
+    public init(session: UInt64, atMost: UInt64 = .max, prefillRate: UInt32 = 0) {
         self.session = session
         self.atMost = atMost
+        self.prefillRate = prefillRate
     }
 
     public func write(to writer: inout ByteWriter) {
         writer.write(session)
         writer.write(atMost)
+        writer.write(prefillRate)
     }
 
     public init(from reader: inout ByteReader) throws(LarderError) {
         session = try reader.read(UInt64.self, "session")
         atMost = try reader.read(UInt64.self, "at most")
+        prefillRate = try reader.read(UInt32.self, "prefill rate")
     }
 }
 
@@ -221,18 +226,34 @@ public struct ResumeAnswer: Message {
     public var chunks: [ChunkSummary]
     /// False if there are more than ``LarderModel/Limits/resumeChunks``; ``ListChunks`` has them all.
     public var complete: Bool
+    /// Raw bytes to load for it.
+    public var rawBytes: UInt64
+    /// What loading them takes, in microseconds, as page-ins went on this machine lately.
+    public var loadMicroseconds: UInt64
+    /// The resume point, at most ``offset``, with which loading and computing the rest take least together. ``offset``
+    /// unless the request said how fast the worker is.
+    public var cheapestOffset: UInt64
 
     /// An answer from its fields.
-    public init(offset: UInt64, reaches: [ComponentReach], chunks: [ChunkSummary], complete: Bool) {
+    public init(
+        offset: UInt64, reaches: [ComponentReach], chunks: [ChunkSummary], complete: Bool, rawBytes: UInt64,
+        loadMicroseconds: UInt64, cheapestOffset: UInt64
+    ) {
         self.offset = offset
         self.reaches = reaches
         self.chunks = chunks
         self.complete = complete
+        self.rawBytes = rawBytes
+        self.loadMicroseconds = loadMicroseconds
+        self.cheapestOffset = cheapestOffset
     }
 
     public func write(to writer: inout ByteWriter) {
         writer.write(offset)
         writer.write(UInt8(complete ? 1 : 0))
+        writer.write(rawBytes)
+        writer.write(loadMicroseconds)
+        writer.write(cheapestOffset)
         writer.write(list: reaches)
         writer.write(list: chunks)
     }
@@ -240,6 +261,9 @@ public struct ResumeAnswer: Message {
     public init(from reader: inout ByteReader) throws(LarderError) {
         offset = try reader.read(UInt64.self, "offset")
         complete = try reader.readFlag("complete")
+        rawBytes = try reader.read(UInt64.self, "raw bytes")
+        loadMicroseconds = try reader.read(UInt64.self, "load time")
+        cheapestOffset = try reader.read(UInt64.self, "cheapest offset")
         reaches = try reader.readList(
             of: ComponentReach.self, limit: Limits.components * Int(Limits.groupSize), "reaches")
         chunks = try reader.readList(of: ChunkSummary.self, limit: Limits.resumeChunks, "chunks")

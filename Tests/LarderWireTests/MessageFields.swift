@@ -130,7 +130,26 @@ extension ResumeAnswer {
                     rank: try $0["rank"].number(), component: try $0["component"].number(),
                     offset: try $0["offset"].number())
             },
-            chunks: try fields["chunks"].list(ChunkSummary.init), complete: try fields["complete"].flag())
+            chunks: try fields["chunks"].list(ChunkSummary.init), complete: try fields["complete"].flag(),
+            rawBytes: try fields["raw_bytes"].number(), loadMicroseconds: try fields["load_us"].number(),
+            cheapestOffset: try fields["cheapest_offset"].number())
+    }
+}
+
+extension ExplainAnswer {
+    init(_ fields: Fields) throws {
+        self.init(
+            at: try fields["at"].number(), end: try fields["end"].number(), offset: try fields["offset"].number(),
+            missingRanks: try fields["missing_ranks"].list { try $0.number() },
+            modelDifference: try fields["model_difference"].text(),
+            tracks: try fields["tracks"].list {
+                TrackExplanation(
+                    rank: try $0["rank"].number(), component: try $0["component"].number(),
+                    reach: try $0["reach"].number(), cause: try $0["cause"].named(),
+                    missingFrom: try $0["missing_from"].number(), missingTo: try $0["missing_to"].number(),
+                    rule: try $0["rule"].isNull ? nil : try $0["rule"].named(),
+                    evictedSeconds: try $0["evicted_seconds"].number())
+            })
     }
 }
 

@@ -97,7 +97,9 @@ struct MessageTable: Sendable {
         "put": MessageTable(Put.self, type: Put.type.rawValue, payloads: { $0.items.map(\.payload) }, Put.init),
         "get": request(Get.self) { Get(items: try $0["items"].list(GetItem.init)) },
         "resume": request(Resume.self) {
-            Resume(session: try $0["session"].number(), atMost: try $0["at_most"].number())
+            Resume(
+                session: try $0["session"].number(), atMost: try $0["at_most"].number(),
+                prefillRate: try $0["prefill_rate"].number())
         },
         "truncate": request(Truncate.self) {
             Truncate(session: try $0["session"].number(), offset: try $0["offset"].number())
@@ -116,6 +118,11 @@ struct MessageTable: Sendable {
         "close_arena": request(CloseArena.self) { CloseArena(arena: try $0["arena"].number()) },
         "get_into": request(GetInto.self) {
             GetInto(layerGroup: try $0["layer_group"].number(), items: try $0["items"].list(GetIntoItem.init))
+        },
+        "explain": request(Explain.self) {
+            Explain(
+                session: try $0["session"].number(), atMost: try $0["at_most"].number(),
+                modelID: try $0["model_id"].number())
         },
         "fork": request(Fork.self) {
             Fork(
@@ -163,6 +170,7 @@ struct MessageTable: Sendable {
         "close_arena": answer(to: CloseArena.self) { _ in Done() },
         "resume": answer(to: Resume.self, ResumeAnswer.init),
         "truncate": answer(to: Truncate.self) { _ in Done() },
+        "explain": answer(to: Explain.self, ExplainAnswer.init),
         "fork": answer(to: Fork.self) {
             SessionOpened(session: try $0["session"].number(), created: try $0["created"].flag())
         },

@@ -132,7 +132,8 @@ extension RequestHandler {
     }
 
     func resume(_ request: Resume) throws(LarderError) -> ResumeAnswer {
-        let plan = try reader.resume(session: request.session, atMost: request.atMost)
+        let plan = try reader.resume(
+            session: request.session, atMost: request.atMost, prefillRate: request.prefillRate)
         services.counters.count {
             $0.resumes += 1
             $0.tokensResumed += plan.offset
@@ -141,7 +142,21 @@ extension RequestHandler {
             offset: plan.offset,
             reaches: plan.reaches.map { ComponentReach(rank: $0.rank, component: $0.component, offset: $0.offset) },
             chunks: plan.chunks.prefix(Limits.resumeChunks).map { ChunkSummary($0, session: request.session) },
-            complete: plan.chunks.count <= Limits.resumeChunks)
+            complete: plan.chunks.count <= Limits.resumeChunks, rawBytes: UInt64(plan.rawBytes),
+            loadMicroseconds: UInt64(plan.loadNanoseconds / 1_000), cheapestOffset: plan.cheapestOffset)
+    }
+
+    func explain(_ request: Explain) throws(LarderError) -> ExplainAnswer {
+        let found = try reader.explain(session: request.session, atMost: request.atMost, modelID: request.modelID)
+        return ExplainAnswer(
+            at: found.at, end: found.end, offset: found.offset, missingRanks: found.missingRanks,
+            modelDifference: found.modelDifference,
+            tracks: found.tracks.map { track in
+                TrackExplanation(
+                    rank: track.rank, component: track.component, reach: track.reach, cause: track.cause,
+                    missingFrom: track.missing.lowerBound, missingTo: track.missing.upperBound,
+                    rule: track.eviction?.rule, evictedSeconds: track.eviction?.seconds ?? 0)
+            })
     }
 
     func listChunks(_ request: ListChunks) throws(LarderError) -> ChunkList {

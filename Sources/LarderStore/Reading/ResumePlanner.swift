@@ -61,6 +61,23 @@ struct ResumePlanner {
             return low
         }
 
+        /// What is missing for a restoration at `bound`: the first tokens that are, or for a state the empty range at it;
+        /// nil if nothing is.
+        func gap(at bound: UInt64) -> Range<UInt64>? {
+            guard bound > 0 else { return nil }
+            if kind == .recurrent { return reach(atMost: bound) == bound ? nil : bound..<bound }
+            var start = kind == .sliding && bound > window ? bound - window : 0
+            for run in runs where run.upperBound > start {
+                if run.lowerBound > start { return start..<min(run.lowerBound, bound) }
+                start = run.upperBound
+                if start >= bound { return nil }
+            }
+            return start..<bound
+        }
+
+        /// The offset at which its last chunk ends.
+        var end: UInt64 { kind == .recurrent ? chunks.last?.offset ?? 0 : runs.last?.upperBound ?? 0 }
+
         /// The chunks that a restoration at `offset` loads.
         func needed(at offset: UInt64) -> [StoredChunkEntry] {
             guard offset > 0 else { return [] }
@@ -77,6 +94,25 @@ struct ResumePlanner {
     let tracks: [Track]
     /// False if a rank of the group has not opened the session: then nothing can be restored.
     let isComplete: Bool
+
+    /// What a restoration at `offset` loads, in raw bytes.
+    func rawBytes(at offset: UInt64) -> Int {
+        tracks.reduce(0) { $0 + $1.needed(at: offset).reduce(0) { $0 + $1.rawBytes } }
+    }
+
+    /// The resume point up to `offset` with which loading, and computing the rest up to `offset` at `prefillRate` tokens a
+    /// second, take least together.
+    func cheapest(upTo offset: UInt64, prefillRate: UInt32, load: (Int) -> Double) -> UInt64 {
+        guard prefillRate > 0, offset > 0 else { return offset }
+        var best = (offset: offset, cost: load(rawBytes(at: offset)))
+        for step in 0..<Limits.resumeCandidates {
+            let candidate = resumePoint(atMost: offset / Limits.resumeCandidates * step)
+            let computing = Double(offset - candidate) / Double(prefillRate) * 1e9
+            let cost = load(rawBytes(at: candidate)) + computing
+            if cost < best.cost { best = (candidate, cost) }
+        }
+        return best.offset
+    }
 
     /// The largest offset up to `bound` at which all can be restored.
     func resumePoint(atMost bound: UInt64) -> UInt64 {
@@ -99,14 +135,43 @@ public struct ResumePlan: Sendable {
     public let reaches: [(rank: UInt16, component: UInt16, offset: UInt64)]
     /// The chunks to load, by offset.
     public let chunks: [StoredChunkEntry]
+    /// Raw bytes of those chunks.
+    public let rawBytes: Int
+    /// What loading them takes, in nanoseconds, as page-ins went lately.
+    public let loadNanoseconds: Double
+    /// The resume point with which loading and computing the rest take least together.
+    public let cheapestOffset: UInt64
 }
 
 extension StoreReader {
-    /// How far a session can be restored, up to `bound` tokens, and what to load for it.
-    public func resume(session: UInt64, atMost bound: UInt64) throws(LarderError) -> ResumePlan {
+    /// How far a session can be restored, up to `bound` tokens, and what to load for it. Those chunks are then kept from
+    /// eviction for ``Limits/leaseSeconds``, or until this reader ends or resumes the session again.
+    ///
+    /// - Parameter prefillRate: tokens that the worker computes in a second; 0 if that is not known.
+    public func resume(
+        session: UInt64, atMost bound: UInt64, prefillRate: UInt32 = 0
+    ) throws(LarderError) -> ResumePlan {
         let context = try context(session)
+        let planner = try planner(context)
+        let offset = planner.resumePoint(atMost: bound)
+        let chunks = planner.tracks.flatMap { $0.needed(at: offset) }.sorted {
+            ($0.offset, $0.rank, $0.component) < ($1.offset, $1.rank, $1.component)
+        }
+        lease(chunks, session: session, shard: context.shard)
+        let rawBytes = chunks.reduce(0) { $0 + $1.rawBytes }
+        return ResumePlan(
+            offset: offset, reaches: planner.tracks.map { ($0.rank, $0.component, $0.reach(atMost: .max)) },
+            chunks: chunks, rawBytes: rawBytes, loadNanoseconds: store.speed.expectedNanoseconds(bytes: rawBytes),
+            cheapestOffset: planner.cheapest(
+                upTo: offset, prefillRate: prefillRate, load: store.speed.expectedNanoseconds))
+    }
+
+    /// What is stored of a session, track by track. Keys with damaged records go to `damaged`.
+    func planner(
+        _ context: SessionContext, damaged: ((ChunkKey) -> Void)? = nil
+    ) throws(LarderError) -> ResumePlanner {
         var byTrack: [UInt32: [StoredChunkEntry]] = [:]
-        try forEachChunk(context, from: ChunkPosition()) { key, record in
+        try forEachChunk(context, from: ChunkPosition(), damaged: damaged) { key, record in
             byTrack[UInt32(key.rank) << 8 | UInt32(key.component), default: []].append(StoredChunkEntry(key, record))
             return true
         }
@@ -120,12 +185,6 @@ extension StoreReader {
             }
         }
         let group = context.models.values.first?.declaration.groupSize ?? 0
-        let planner = ResumePlanner(tracks: tracks, isComplete: context.models.count == Int(group))
-        let offset = planner.resumePoint(atMost: bound)
-        let chunks = tracks.flatMap { $0.needed(at: offset) }.sorted {
-            ($0.offset, $0.rank, $0.component) < ($1.offset, $1.rank, $1.component)
-        }
-        return ResumePlan(
-            offset: offset, reaches: tracks.map { ($0.rank, $0.component, $0.reach(atMost: .max)) }, chunks: chunks)
+        return ResumePlanner(tracks: tracks, isComplete: context.models.count == Int(group))
     }
 }

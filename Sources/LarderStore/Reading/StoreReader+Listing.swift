@@ -20,6 +20,7 @@ public struct StoredChunkEntry: Sendable {
     public let encoding: Encoding
     /// Seconds since 1970.
     public let createdSeconds: UInt64
+    let blobID: UInt64
 
     init(_ key: ChunkKey, _ record: ChunkRecord) {
         rank = key.rank
@@ -30,6 +31,7 @@ public struct StoredChunkEntry: Sendable {
         storedBytes = Int(record.storedBytes)
         encoding = record.encoding
         createdSeconds = record.createdSeconds
+        blobID = record.blobID
     }
 
     /// First token past the chunk; the offset itself for a recurrent state.

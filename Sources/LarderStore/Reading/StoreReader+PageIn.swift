@@ -53,7 +53,8 @@ extension StoreReader {
         room: ([(index: Int, rawBytes: Int)]) -> [Result<UnsafeMutableRawBufferPointer, LarderError>],
         progress: (Int) -> Void = { _ in }
     ) -> [Result<PagedIn, LarderError>] {
-        holdingSnapshots {
+        let start = Clock.now()
+        return holdingSnapshots {
             var results: [Result<PagedIn, LarderError>?] = Array(repeating: nil, count: items.count)
             var found: [LocatedChunk] = []
             found.reserveCapacity(items.count)
@@ -77,6 +78,7 @@ extension StoreReader {
             for chunk in chunks {
                 results[chunk.index] = chunk.damage.map { .failure(damaged(chunk, $0)) } ?? .success(chunk.outcome)
             }
+            store.speed.note(bytes: chunks.reduce(0) { $0 + $1.rawBytes }, nanoseconds: Clock.now() - start)
             return results.map { $0! }
         }
     }

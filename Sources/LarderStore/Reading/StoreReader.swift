@@ -11,6 +11,8 @@ public final class StoreReader {
     let userID: UInt32
     private var snapshots: [Snapshot?]
     private var holds = false
+    /// What this reader's last resumes named, by session, oldest first.
+    private var leases: [(session: UInt64, lease: Lease)] = []
     /// Blocks of the page-in at hand; kept between requests for its memory.
     var work: [BlockWork] = []
     private var remembered: (context: SessionContext, generation: UInt64)?
@@ -102,6 +104,14 @@ public final class StoreReader {
             }
         }
         return try body()
+    }
+
+    /// Keeps the chunks of a resume from eviction, in place of those of the one before it for that session.
+    func lease(_ chunks: [StoredChunkEntry], session: UInt64, shard: Int) {
+        let lease = store.leases.take(chunks.map { LeaseTable.Blob(shard: shard, id: $0.blobID) })
+        leases.removeAll { $0.session == session }
+        if leases.count == Limits.leasesPerConnection { leases.removeFirst() }
+        leases.append((session, lease))
     }
 
     /// The session, if the user may see it. Throws `unknownSession`.

@@ -52,6 +52,8 @@ enum Reaper {
         }
         if !views.isEmpty { try context.narrow(id, &record, to: views) }
         if views.isEmpty && unseen.count < limit {
+            // As many as there are: at most one for each chunk that the line ever had, and bounded for the shard.
+            _ = try context.forgetTombstones(of: id, limit: Limits.tombstones)
             _ = try WordKey(id).withBytes { try context.transaction.delete(context.shard.databases.lines, $0) }
             if record.parent != 0 { try context.forsake(parent: record.parent, child: id) }
         }

@@ -9,7 +9,7 @@ import LarderSystem
 final class Shard: Sendable {
     /// Version of the layout of databases and records.
     static let formatVersion: UInt32 = 2
-    private static let databaseCount = 11
+    private static let databaseCount = 12
 
     let index: Int
     let directory: String
@@ -36,13 +36,16 @@ final class Shard: Sendable {
         let children: Database
         /// ``ChunkKey`` to ``ChunkRecord``.
         let chunks: Database
+        /// ``ChunkKey`` of a chunk that was evicted to ``Tombstone``.
+        let tombstones: Database
         /// Blob id to a stored chunk (Docs/FORMAT.md, "Chunk").
         let blobs: Database
         /// What is out of reach and not freed yet: ``Grave`` to nothing.
         let graveyard: Database
 
         static let names = [
-            "meta", "models", "namespaces", "sessions", "names", "lines", "children", "chunks", "blobs", "graveyard",
+            "meta", "models", "namespaces", "sessions", "names", "lines", "children", "chunks", "tombstones", "blobs",
+            "graveyard",
         ]
 
         init(_ transaction: borrowing WriteTransaction) throws(LMDBError) {
@@ -54,12 +57,13 @@ final class Shard: Sendable {
             lines = try transaction.open("lines", keys: .bytes)
             children = try transaction.open("children", keys: .bytes)
             chunks = try transaction.open("chunks", keys: .bytes)
+            tombstones = try transaction.open("tombstones", keys: .bytes)
             blobs = try transaction.open("blobs", keys: .integers)
             graveyard = try transaction.open("graveyard", keys: .bytes)
         }
 
         var all: [Database] {
-            [meta, models, namespaces, sessions, names, lines, children, chunks, blobs, graveyard]
+            [meta, models, namespaces, sessions, names, lines, children, chunks, tombstones, blobs, graveyard]
         }
     }
 
