@@ -66,7 +66,7 @@ def layout(layers, planes, tokens, row_bytes):
 
 
 def put_entry(name, tokens, payload_bytes):
-    return {"chunk": name, "tokens": tokens, "payload_place": 0, "payload_bytes": payload_bytes}
+    return {"chunk": name, "tokens": tokens, "payload_place": 0, "payload_bytes": payload_bytes, "prefix_key": None}
 
 
 def got(tokens, payload_bytes, error=None):
@@ -144,6 +144,11 @@ def sessions():
     yield "truncate", "request", 10, {"session": 65, "offset": 1536}
     yield "truncate_top", "request", 10, {"session": U64, "offset": U64 - 1}
     yield "truncate", "answer", 10, {}
+    yield "match", "request", 39, {
+        "namespace": "agents", "model_id": 7, "component": 2, "keys": [bytes(range(32)).hex(), bytes(range(32, 64)).hex()],
+    }
+    yield "match_nothing", "request", 39, {"namespace": "", "model_id": 0, "component": 0, "keys": []}
+    yield "match", "answer", 39, {"matched": 2}
     yield "explain", "request", 37, {"session": 65, "at_most": U64, "model_id": 7}
     yield "explain", "answer", 37, {
         "at": 1600, "end": 1700, "offset": 512, "missing_ranks": [3, 1023], "model_difference": "weights",
@@ -196,9 +201,9 @@ def arenas():
     yield "put_from_arena", "request", 33, {
         "acknowledgement": "committed", "encoding": "auto",
         "items": [
-            {"chunk": chunk(65, 3, 0, 0), "tokens": 3, "payload_place": 1, "payload_bytes": 48, **at(7, 4096)},
+            {"chunk": chunk(65, 3, 0, 0), "tokens": 3, "payload_place": 1, "payload_bytes": 48, **at(7, 4096), "prefix_key": None},
             put_entry(chunk(65, 3, 1, 0), 1, 2),
-            {"chunk": TOP_CHUNK, "tokens": U32, "payload_place": 1, "payload_bytes": U64, **at(U32, U64 - 1)},
+            {"chunk": TOP_CHUNK, "tokens": U32, "payload_place": 1, "payload_bytes": U64, **at(U32, U64 - 1), "prefix_key": None},
         ],
     }, b"\x01\x02"
     yield "get_into", "request", 34, {
@@ -233,6 +238,12 @@ def chunks():
         "acknowledgement": "accepted", "encoding": "raw",
         "items": [put_entry(TOP_CHUNK, U32, 0), put_entry(chunk(1, 2, 3, 4), 5, 1)],
     }, b"\xff"
+    keyed = {"prefix_key": bytes(range(32)).hex(), "known": False}
+    known = {"prefix_key": bytes(range(255, 223, -1)).hex(), "known": True}
+    yield "put_keyed", "request", 38, {
+        "acknowledgement": "committed", "encoding": "auto",
+        "items": [{**put_entry(chunk(65, 3, 0, 0), 3, 4), **keyed}, {**put_entry(chunk(65, 3, 0, 3), 3, 0), **known}],
+    }, row
     yield "put_nothing", "request", 17, {"acknowledgement": "accepted", "encoding": "lz4", "items": []}
     yield "put", "answer", 14, {"results": [{"error": None, "stored_bytes": 176}]}
     yield "put_mixed", "answer", 15, {

@@ -27,6 +27,7 @@ MESSAGE_TYPES = {
     "prefetch": 0x0013,
     "fork": 0x0014,
     "explain": 0x0015,
+    "match": 0x0016,
 }
 ANSWER_BIT = 0x8000
 PROGRESS_BIT = 0x4000
@@ -214,7 +215,14 @@ def welcome(f):
 
 
 def put_item(f):
-    return chunk_name(f["chunk"]) + u32(f["tokens"]) + payload(f)
+    return chunk_name(f["chunk"]) + u32(f["tokens"]) + payload(f) + naming(f)
+
+
+def naming(f):
+    """A prefix key with the bytes, without them, or none."""
+    if f["prefix_key"] is None:
+        return u8(0)
+    return u8(2 if f["known"] else 1) + bytes.fromhex(f["prefix_key"])
 
 
 def get_item(f):
@@ -280,6 +288,8 @@ REQUESTS = {
     "get_into": lambda f: u32(f["layer_group"]) + items(f["items"], get_into_item),
     "prefetch": lambda f: u64(f["session"]) + u64(f["at_most"]),
     "fork": lambda f: u64(f["session"]) + u64(f["offset"]) + string(f["name"]),
+    "match": lambda f: string(f["namespace"]) + u32(f["model_id"]) + u16(f["component"])
+    + items(f["keys"], bytes.fromhex),
     "explain": lambda f: u64(f["session"]) + u64(f["at_most"]) + u32(f["model_id"]),
 }
 
@@ -310,6 +320,7 @@ ANSWERS = {
     "stat": lambda f: items(f["facts"], lambda x: string(x["name"]) + string(x["value"]))
     + items(f["counters"], lambda x: string(x["name"]) + u64(x["value"])),
     "sync": lambda f: b"",
+    "match": lambda f: u32(f["matched"]),
     "explain": lambda f: u64(f["at"]) + u64(f["end"]) + u64(f["offset"])
     + items(f["missing_ranks"], u16)
     + string(f["model_difference"])

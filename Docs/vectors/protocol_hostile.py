@@ -43,7 +43,7 @@ def put(items, count=None, acknowledgement=1, encoding=0):
 
 def put_item(payload_bytes, place=0):
     # Without the region that an arena's payload needs.
-    return NAME + u32(1) + u8(place) + u64(payload_bytes)
+    return NAME + u32(1) + u8(place) + u64(payload_bytes) + u8(0)
 
 
 def got(payload_bytes, place=0):
@@ -95,6 +95,10 @@ def bad_requests():
     yield "name_missing", "fork", u64(65) + u64(5), "malformed"
     yield "name_latin_1", "fork", u64(65) + u64(5) + text(b"\xe9"), "invalidArgument"
     yield "trailing_byte", "fork", u64(65) + u64(5) + string("f") + b"\x00", "malformed"
+    yield "keys_missing", "match", string("n") + u32(1) + u16(0), "malformed"
+    yield "4097_keys", "match", string("n") + u32(1) + u16(0) + u32(LIMITS["batch_items"] + 1), "invalidArgument"
+    yield "key_cut", "match", string("n") + u32(1) + u16(0) + u32(1) + bytes(31), "malformed"
+    yield "trailing_byte", "match", string("n") + u32(1) + u16(0) + u32(1) + bytes(33), "malformed"
     yield "empty", "get_into", b"", "malformed"
     yield "items_missing", "get_into", u32(1), "malformed"
     yield "4097_items", "get_into", u32(0) + u32(LIMITS["batch_items"] + 1), "invalidArgument"
@@ -114,6 +118,10 @@ def bad_puts():
     yield "4294967295_items", "put", put([], count=0xFFFF_FFFF), "invalidArgument"
     yield "4096_items_missing", "put", put([], count=LIMITS["batch_items"]), "malformed"
     yield "item_cut", "put", put([put_item(0)[:-1]]), "malformed"
+    bare = put_item(0)[:-1]
+    yield "naming_3", "put", put([bare + u8(3) + bytes(32)]), "invalidArgument"
+    yield "key_cut", "put", put([bare + u8(1) + bytes(31)]), "malformed"
+    yield "known_with_payload", "put", put([put_item(5)[:-1] + u8(2) + bytes(32)]) + b"12345", "malformed"
     yield "payload_place_2", "put", put([put_item(1, place=2)]) + b"x", "invalidArgument"
     yield "payload_region_missing", "put", put([put_item(1, place=1)]), "malformed"
     yield "payload_missing", "put", put([put_item(1)]), "malformed"

@@ -49,12 +49,15 @@ public struct ArenaPageOut {
     public var tokens: UInt32
     /// Its raw bytes.
     public var source: ArenaSlice
+    /// Its name by content, if it has one.
+    public var prefixKey: PrefixKey?
 
     /// A chunk from its fields.
-    public init(name: ChunkName, tokens: UInt32, source: ArenaSlice) {
+    public init(name: ChunkName, tokens: UInt32, source: ArenaSlice, prefixKey: PrefixKey? = nil) {
         self.name = name
         self.tokens = tokens
         self.source = source
+        self.prefixKey = prefixKey
     }
 }
 
@@ -105,7 +108,8 @@ extension Client {
         try pipeline(chunks, size: \.source.range.count, byteLimit: Self.arenaBatchBytes) { part throws(ClientError) in
             let items = part.map {
                 let payload = Payload(byteCount: UInt64($0.source.range.count), region: $0.source.region)
-                return PutItem(name: $0.name, tokens: $0.tokens, payload: payload)
+                return PutItem(
+                    name: $0.name, tokens: $0.tokens, payload: payload, naming: $0.prefixKey.map { .key($0) } ?? .none)
             }
             return try transport.send(Put(acknowledgement: acknowledgement, encoding: encoding, items: items))
         } results: { answer, part throws(ClientError) in

@@ -9,12 +9,23 @@ public struct PageOut {
     public var tokens: UInt32
     /// Raw bytes, laid out as ``LarderModel/Component`` says.
     public var bytes: UnsafeRawBufferPointer
+    /// Its name by content; with ``LarderWire/PutItem/Naming/known(_:)`` no bytes are sent.
+    public var naming: PutItem.Naming
 
     /// A chunk from its fields.
-    public init(name: ChunkName, tokens: UInt32, bytes: UnsafeRawBufferPointer) {
+    public init(
+        name: ChunkName, tokens: UInt32, bytes: UnsafeRawBufferPointer, naming: PutItem.Naming = .none
+    ) {
         self.name = name
         self.tokens = tokens
         self.bytes = bytes
+        self.naming = naming
+    }
+
+    /// A chunk that the daemon should know by its key, without its bytes.
+    public init(name: ChunkName, tokens: UInt32, known key: PrefixKey) {
+        self.init(
+            name: name, tokens: tokens, bytes: UnsafeRawBufferPointer(start: nil, count: 0), naming: .known(key))
     }
 }
 
@@ -38,6 +49,15 @@ public struct PageIn {
 }
 
 extension Client {
+    /// How many of `keys`, from the first on, name stored chunks of a component in a namespace. At most
+    /// ``LarderWire/Welcome/batchItems`` keys.
+    public func match(
+        namespace: String, modelID: UInt32, component: UInt16, keys: [PrefixKey]
+    ) throws(ClientError) -> Int {
+        Int(
+            try transport.ask(Match(namespace: namespace, modelID: modelID, component: component, keys: keys)).matched)
+    }
+
     /// Payload bytes that one frame of a batch carries, unless one chunk is larger.
     static let batchBytes = 8 << 20
     /// The same where they stay in an arena: each frame costs a round trip's work, and nothing is copied for it.
@@ -52,7 +72,9 @@ extension Client {
     ) throws(ClientError) -> [Result<UInt64, LarderError>] {
         try pipeline(chunks, size: \.bytes.count) { part throws(ClientError) in
             let items = part.map {
-                PutItem(name: $0.name, tokens: $0.tokens, payload: Payload(byteCount: UInt64($0.bytes.count)))
+                PutItem(
+                    name: $0.name, tokens: $0.tokens, payload: Payload(byteCount: UInt64($0.bytes.count)),
+                    naming: $0.naming)
             }
             let request = Put(acknowledgement: acknowledgement, encoding: encoding, items: items)
             return try transport.send(request, payloads: part.map(\.bytes))

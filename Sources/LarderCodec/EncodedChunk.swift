@@ -22,6 +22,20 @@ public final class EncodedChunk: @unchecked Sendable {
         ChunkHeader.write(shape, to: memory.baseAddress!)
     }
 
+    /// A copy of a stored chunk, to be written under another identity. Throws if its table does not hold; the blocks'
+    /// contents are copied as they are.
+    public convenience init(copying stored: StoredChunk) throws(ChunkDamage) {
+        self.init(stored.shape)
+        var blocks = stored.blocks(ofLayers: 0..<shape.layers)
+        while let block = blocks.next(belowLayer: shape.layers) {
+            let slot = slot(block.number)
+            guard block.stored.count <= slot.count else { throw .shape }
+            UnsafeMutableRawBufferPointer(rebasing: memory[slot]).copyMemory(from: block.stored)
+            block.entry.write(to: memory.baseAddress! + ChunkHeader.byteCount + block.number * BlockEntry.byteCount)
+        }
+        finish()
+    }
+
     deinit { memory.deallocate() }
 
     /// Keeps a copy of one raw block in its slot, to be encoded later. Different blocks may be kept by different threads.

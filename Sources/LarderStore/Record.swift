@@ -107,6 +107,8 @@ struct ChunkRecord {
     var rawBytes: UInt32
     var storedBytes: UInt32
     var encoding: Encoding
+    /// True if its blob may be other chunks' too (``PrefixRecord``).
+    var isShared = false
     var createdSeconds: UInt64
 
     func sealed(key: UnsafeRawBufferPointer) -> [UInt8] {
@@ -117,6 +119,7 @@ struct ChunkRecord {
         writer.write(rawBytes)
         writer.write(storedBytes)
         writer.write(encoding.rawValue)
+        writer.write(UInt8(isShared ? 1 : 0))
         writer.write(createdSeconds)
         return Record.seal(writer, key: key)
     }
@@ -147,6 +150,7 @@ struct ChunkRecord {
         rawBytes = try reader.read(UInt32.self, "raw bytes")
         storedBytes = try reader.read(UInt32.self, "stored bytes")
         encoding = try reader.read(Encoding.self, "encoding")
+        isShared = try reader.read(UInt8.self, "shared") != 0
         createdSeconds = try reader.read(UInt64.self, "created")
         try reader.finish("a chunk record")
     }

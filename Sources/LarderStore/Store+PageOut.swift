@@ -14,12 +14,17 @@ public struct PageOutItem {
     public var offset: UInt64
     /// Tokens; 0 for a recurrent state.
     public var tokens: UInt32
-    /// The raw bytes, read while ``Store/pageOut(_:encoding:acknowledgement:reader:completion:)`` runs.
-    public var bytes: UnsafeRawBufferPointer
+    /// The raw bytes, read while ``Store/pageOut(_:encoding:acknowledgement:reader:completion:)`` runs; nil for a chunk that
+    /// is known by its key.
+    public var bytes: UnsafeRawBufferPointer?
+    /// The worker's name for the chunk by content. Chunks of one namespace with one key are stored once.
+    public var prefixKey: PrefixKey?
 
     /// An item from its fields.
     public init(
-        session: UInt64, rank: UInt16, component: UInt16, offset: UInt64, tokens: UInt32, bytes: UnsafeRawBufferPointer
+        session: UInt64, rank: UInt16, component: UInt16, offset: UInt64, tokens: UInt32,
+        bytes: UnsafeRawBufferPointer?,
+        prefixKey: PrefixKey? = nil
     ) {
         self.session = session
         self.rank = rank
@@ -27,6 +32,7 @@ public struct PageOutItem {
         self.offset = offset
         self.tokens = tokens
         self.bytes = bytes
+        self.prefixKey = prefixKey
     }
 }
 
@@ -122,7 +128,7 @@ private final class PageOutRequest {
     private func handOver() {
         for (part, mutation) in held where submit(part, mutation) {
             // What they will take is not known yet.
-            gathering.set(part.indices, part.chunks.map { .success($0.stored.map { Int($0.storedBytes) } ?? 0) })
+            gathering.set(part.indices, part.chunks.map { .success($0.storedBytes) })
         }
         held = []
     }
@@ -183,12 +189,42 @@ struct PlannedChunk {
     let component: Component
     let modelID: UInt32
     let shape: ChunkShape
-    let raw: UnsafeRawBufferPointer
-    /// The record of these very bytes at this very place, if they are stored already.
-    let stored: ChunkRecord?
+    let source: ChunkSource
+    /// Where to name it by its content, if the worker did.
+    let prefix: PrefixPlace?
 
     /// Bytes of memory that the chunk takes until it is written.
-    var memoryBytes: Int { 256 + (stored == nil ? ChunkEncoder.bound(shape) : 0) }
+    var memoryBytes: Int {
+        switch source {
+        case .stored, .shared: 256
+        case .bytes, .copy: 256 + ChunkEncoder.bound(shape)
+        }
+    }
+
+    /// The bytes that the worker sent.
+    var raw: UnsafeRawBufferPointer? { if case .bytes(let raw) = source { raw } else { nil } }
+
+    /// Bytes that it takes in the store, if that is known.
+    var storedBytes: Int {
+        switch source {
+        case .stored(let record): Int(record.storedBytes)
+        case .shared(let record): Int(record.storedBytes)
+        case .copy(let chunk): chunk.byteCount
+        case .bytes: 0
+        }
+    }
+}
+
+/// Where the bytes of a chunk come from.
+enum ChunkSource {
+    /// The worker sent them.
+    case bytes(UnsafeRawBufferPointer)
+    /// They are stored at this very place.
+    case stored(ChunkRecord)
+    /// They are stored under the chunk's prefix key.
+    case shared(PrefixRecord)
+    /// They are stored so in another shard, and this is a copy.
+    case copy(EncodedChunk)
 }
 
 /// Neighbouring items of a page-out that go to one writer together.

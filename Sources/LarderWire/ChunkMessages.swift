@@ -79,24 +79,57 @@ public struct PutItem: Message {
     public var tokens: UInt32
     /// Its raw bytes.
     public var payload: Payload
+    /// The worker's name for it by content, if it has one.
+    public var naming: Naming
+
+    /// Whether a chunk is named by its content.
+    public enum Naming: Sendable, Hashable {
+        /// It is not.
+        case none
+        /// By a key; the bytes are here too.
+        case key(PrefixKey)
+        /// By a key that the daemon should know: no bytes, and an inline payload of 0.
+        case known(PrefixKey)
+    }
 
     /// An item from its fields.
-    public init(name: ChunkName, tokens: UInt32, payload: Payload) {
+    public init(name: ChunkName, tokens: UInt32, payload: Payload, naming: Naming = .none) {
         self.name = name
         self.tokens = tokens
         self.payload = payload
+        self.naming = naming
     }
 
     public func write(to writer: inout ByteWriter) {
         name.write(to: &writer)
         writer.write(tokens)
         payload.write(to: &writer)
+        switch naming {
+        case .none: writer.write(UInt8(0))
+        case .key(let key):
+            writer.write(UInt8(1))
+            key.write(to: &writer)
+        case .known(let key):
+            writer.write(UInt8(2))
+            key.write(to: &writer)
+        }
     }
 
     public init(from reader: inout ByteReader) throws(LarderError) {
         name = try ChunkName(from: &reader)
         tokens = try reader.read(UInt32.self, "tokens")
         payload = try Payload(from: &reader)
+        let number = try reader.read(UInt8.self, "naming")
+        switch number {
+        case 0: naming = .none
+        case 1: naming = .key(try PrefixKey(from: &reader))
+        case 2:
+            naming = .known(try PrefixKey(from: &reader))
+            guard payload == Payload(byteCount: 0) else {
+                throw LarderError(.malformed, "a chunk that is known by its key has a payload; send 0 bytes inline")
+            }
+        default: throw LarderError(.invalidArgument, "naming is \(number), which has no meaning in this version")
+        }
     }
 }
 

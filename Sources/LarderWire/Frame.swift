@@ -44,6 +44,8 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
     case fork = 0x0014
     /// Why can a session be restored as far as it can?
     case explain = 0x0015
+    /// How many of these prefix keys are known?
+    case match = 0x0016
 }
 
 /// The 16 bytes before every message (Docs/PROTOCOL.md, "Frame").

@@ -87,7 +87,28 @@ extension GetIntoItem {
 extension PutItem {
     init(_ fields: Fields) throws {
         self.init(
-            name: try ChunkName(fields["chunk"]), tokens: try fields["tokens"].number(), payload: try Payload(fields))
+            name: try ChunkName(fields["chunk"]), tokens: try fields["tokens"].number(), payload: try Payload(fields),
+            naming: try Naming(fields))
+    }
+}
+
+extension PutItem.Naming {
+    init(_ fields: Fields) throws {
+        guard try !fields["prefix_key"].isNull else {
+            self = .none
+            return
+        }
+        let key = try PrefixKey(hexadecimal: fields["prefix_key"].text())
+        self = try fields["known"].flag() ? .known(key) : .key(key)
+    }
+}
+
+extension PrefixKey {
+    init(hexadecimal text: String) throws {
+        guard let key = PrefixKey(LarderWireTests.hexadecimal(text)) else {
+            throw Fields.FieldError(what: "a key of another length than 32")
+        }
+        self = key
     }
 }
 

@@ -119,6 +119,12 @@ struct MessageTable: Sendable {
         "get_into": request(GetInto.self) {
             GetInto(layerGroup: try $0["layer_group"].number(), items: try $0["items"].list(GetIntoItem.init))
         },
+        "match": request(Match.self) {
+            Match(
+                namespace: try $0["namespace"].text(), modelID: try $0["model_id"].number(),
+                component: try $0["component"].number(),
+                keys: try $0["keys"].list { try PrefixKey(hexadecimal: $0.text()) })
+        },
         "explain": request(Explain.self) {
             Explain(
                 session: try $0["session"].number(), atMost: try $0["at_most"].number(),
@@ -170,6 +176,7 @@ struct MessageTable: Sendable {
         "close_arena": answer(to: CloseArena.self) { _ in Done() },
         "resume": answer(to: Resume.self, ResumeAnswer.init),
         "truncate": answer(to: Truncate.self) { _ in Done() },
+        "match": answer(to: Match.self) { MatchAnswer(matched: try $0["matched"].number()) },
         "explain": answer(to: Explain.self, ExplainAnswer.init),
         "fork": answer(to: Fork.self) {
             SessionOpened(session: try $0["session"].number(), created: try $0["created"].flag())

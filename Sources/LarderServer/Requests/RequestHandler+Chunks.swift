@@ -11,17 +11,25 @@ extension RequestHandler {
         items.reserveCapacity(request.items.count)
         for item in request.items {
             itemAtHand = UInt32(items.count)
+            var isKnown = false
+            var key: PrefixKey?
+            switch item.naming {
+            case .none: break
+            case .key(let prefix): key = prefix
+            case .known(let prefix): (key, isKnown) = (prefix, true)
+            }
             items.append(
                 PageOutItem(
                     session: item.name.session, rank: item.name.rank, component: item.name.component,
-                    offset: item.name.offset, tokens: item.tokens, bytes: try bytes(of: item, items.count, &fields)))
+                    offset: item.name.offset, tokens: item.tokens,
+                    bytes: isKnown ? nil : try bytes(of: item, items.count, &fields), prefixKey: key))
         }
         itemAtHand = nil
         try fields.finish("the put")
         guard outbox.beginRequest(items: items.count) else {
             throw LarderError(.shuttingDown, "the connection is closing")
         }
-        let rawBytes = items.map { UInt64($0.bytes.count) }
+        let rawBytes = items.map { UInt64($0.bytes?.count ?? 0) }
         store.pageOut(items, encoding: request.encoding, acknowledgement: request.acknowledgement, reader: reader) {
             [outbox, counters = services.counters] results in
             let answer = PutAnswer(
@@ -144,6 +152,12 @@ extension RequestHandler {
             chunks: plan.chunks.prefix(Limits.resumeChunks).map { ChunkSummary($0, session: request.session) },
             complete: plan.chunks.count <= Limits.resumeChunks, rawBytes: UInt64(plan.rawBytes),
             loadMicroseconds: UInt64(plan.loadNanoseconds / 1_000), cheapestOffset: plan.cheapestOffset)
+    }
+
+    func match(_ request: Match) throws(LarderError) -> MatchAnswer {
+        let count = try reader.match(
+            namespace: request.namespace, modelID: request.modelID, component: request.component, keys: request.keys)
+        return MatchAnswer(matched: UInt32(count))
     }
 
     func explain(_ request: Explain) throws(LarderError) -> ExplainAnswer {

@@ -28,7 +28,7 @@ final class EvictMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable 
             throw LarderError(.busy, "the chunk at \(offset) is being paged in; evict it later")
         }
         _ = try key.words.withBytes { try context.transaction.delete(context.shard.databases.chunks, $0) }
-        try context.bury(.blob(chunk.blobID))
+        if try context.release(chunk) { try context.bury(.blob(chunk.blobID)) }
         line.remove(chunk)
         try context.put(line, line: key.line)
         try context.bury(Tombstone(tokens: chunk.tokens, rule: rule, evictedSeconds: Clock.wallSeconds()), at: key)

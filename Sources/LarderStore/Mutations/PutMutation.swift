@@ -14,8 +14,12 @@ struct PreparedChunk: Sendable {
     let shape: ChunkShape
     /// The bytes, encoded or to be; nil if the same raw bytes are stored already.
     let encoded: EncodedChunk?
+    /// True if they are encoded: a copy from another shard.
+    let isCopy: Bool
     /// The stored blob that was found to hold the same raw bytes.
     let identicalBlobID: UInt64?
+    /// Where to name it by its content.
+    let prefix: PrefixPlace?
 
     init(_ plan: PlannedChunk) {
         session = plan.session
@@ -25,8 +29,13 @@ struct PreparedChunk: Sendable {
         component = plan.component
         modelID = plan.modelID
         shape = plan.shape
-        encoded = plan.stored == nil ? EncodedChunk(plan.shape) : nil
-        identicalBlobID = plan.stored?.blobID
+        prefix = plan.prefix
+        switch plan.source {
+        case .bytes: (encoded, identicalBlobID, isCopy) = (EncodedChunk(plan.shape), nil, false)
+        case .copy(let chunk): (encoded, identicalBlobID, isCopy) = (chunk, nil, true)
+        case .stored(let record): (encoded, identicalBlobID, isCopy) = (nil, record.blobID, false)
+        case .shared(let record): (encoded, identicalBlobID, isCopy) = (nil, record.blobID, false)
+        }
     }
 
     /// First token past the chunk; the offset itself for a recurrent state.
@@ -64,14 +73,14 @@ final class PutMutation: Mutation, @unchecked Sendable {
     /// Encodes the chunks' raw bytes.
     func encode(_ plans: [PlannedChunk], _ team: CodecTeam) {
         forEachBlock(team) { [encoding] chunk, encoded, block, scratch in
-            encoded.encode(block: block, of: plans[chunk].raw, choice: encoding, scratch: scratch)
+            encoded.encode(block: block, of: plans[chunk].raw!, choice: encoding, scratch: scratch)
         }
         finish()
     }
 
     /// Copies the chunks' raw bytes; the writer will have them encoded.
     func copy(_ plans: [PlannedChunk], _ team: CodecTeam) {
-        forEachBlock(team) { chunk, encoded, block, _ in encoded.keep(block: block, of: plans[chunk].raw) }
+        forEachBlock(team) { chunk, encoded, block, _ in encoded.keep(block: block, of: plans[chunk].raw!) }
     }
 
     func prepare(_ team: CodecTeam) {
@@ -83,7 +92,7 @@ final class PutMutation: Mutation, @unchecked Sendable {
     }
 
     private func finish() {
-        for chunk in chunks { chunk.encoded?.finish() }
+        for chunk in chunks where !chunk.isCopy { chunk.encoded?.finish() }
         isEncoded = true
     }
 
@@ -93,7 +102,7 @@ final class PutMutation: Mutation, @unchecked Sendable {
     ) {
         var blocks: [(chunk: Int, block: Int)] = []
         var bytes = 0
-        for (index, chunk) in chunks.enumerated() where chunk.encoded != nil {
+        for (index, chunk) in chunks.enumerated() where chunk.encoded != nil && !chunk.isCopy {
             for block in 0..<chunk.shape.blockCount { blocks.append((index, block)) }
             bytes += chunk.shape.rawBytes
         }
@@ -151,26 +160,44 @@ final class PutMutation: Mutation, @unchecked Sendable {
             try requireSameBytes(chunk, record, context)
             return Int(record.storedBytes)
         }
-        guard let encoded = chunk.encoded else {
-            throw LarderError(.busy, "the chunk at \(chunk.offset) was truncated while it was put; put it again")
-        }
-        guard context.takeRoom(bytes: encoded.byteCount) else {
-            throw LarderError(
-                .full, "the store has reached its cap; drop sessions that are not wanted, or raise the cap")
-        }
-        let record = try write(encoded, chunk, to: session.head, &context)
+        let record = try shared(chunk, to: session.head, &context) ?? write(chunk, to: session.head, &context)
         // Others look for a line's chunks only from its lowest on.
         if head.add(record, at: chunk.offset) { context.changesViews = true }
         written.lines[session.head] = head
         written.changed.insert(session.head)
-        return encoded.byteCount
+        return Int(record.storedBytes)
+    }
+
+    /// Refers to the chunk that is stored under the prefix key; nil if there is none.
+    private func shared(
+        _ chunk: PreparedChunk, to line: UInt64, _ context: inout WriteContext
+    ) throws -> ChunkRecord? {
+        guard let place = chunk.prefix,
+            var prefix = try PrefixRecord.find(place, context.transaction, context.shard)
+        else { return nil }
+        guard prefix.tokens == chunk.shape.tokens, prefix.references < .max else { throw chunk.collision }
+        if prefix.blobID != chunk.identicalBlobID { try requireEqual(chunk, blob: prefix.blobID, context) }
+        guard context.takeRoom(bytes: 64) else { throw LarderError.capReached }
+        prefix.references += 1
+        try context.put(prefix, place)
+        var record = ChunkRecord(
+            blobID: prefix.blobID, tokens: prefix.tokens, rawBytes: prefix.rawBytes, storedBytes: prefix.storedBytes,
+            encoding: prefix.encoding, createdSeconds: Clock.wallSeconds())
+        record.sequence = context.takeBlobID()
+        record.isShared = true
+        try context.put(record, chunk.key(in: line))
+        return record
     }
 
     private func write(
-        _ encoded: EncodedChunk, _ chunk: PreparedChunk, to line: UInt64, _ context: inout WriteContext
+        _ chunk: PreparedChunk, to line: UInt64, _ context: inout WriteContext
     ) throws -> ChunkRecord {
+        guard let encoded = chunk.encoded else {
+            throw LarderError(.busy, "the chunk at \(chunk.offset) was truncated while it was put; put it again")
+        }
+        guard context.takeRoom(bytes: encoded.byteCount) else { throw LarderError.capReached }
         let blobID = context.takeBlobID()
-        let record = ChunkRecord(
+        var record = ChunkRecord(
             blobID: blobID, tokens: chunk.shape.tokens, rawBytes: UInt32(chunk.shape.rawBytes),
             storedBytes: UInt32(encoded.byteCount), encoding: encoded.encoding, createdSeconds: Clock.wallSeconds())
         let blobs = context.shard.databases.blobs
@@ -178,6 +205,10 @@ final class PutMutation: Mutation, @unchecked Sendable {
             try context.transaction.reserve(blobs, appending: $0, byteCount: encoded.byteCount)
         }
         encoded.write(to: room.baseAddress!, blobID: blobID)
+        if let place = chunk.prefix {
+            record.isShared = true
+            try context.share(record, as: place)
+        }
         try context.put(record, chunk.key(in: line))
         return record
     }
@@ -237,21 +268,32 @@ final class PutMutation: Mutation, @unchecked Sendable {
     private func requireSameBytes(
         _ chunk: PreparedChunk, _ record: ChunkRecord, _ context: borrowing WriteContext
     ) throws {
-        if chunk.identicalBlobID == record.blobID { return }
-        guard let encoded = chunk.encoded else {
-            throw LarderError(.busy, "the chunk at \(chunk.offset) was replaced while it was put; put it again")
+        if chunk.identicalBlobID != record.blobID { try requireEqual(chunk, blob: record.blobID, context) }
+    }
+
+    /// Throws `conflict` unless a stored blob holds the chunk's raw bytes.
+    private func requireEqual(_ chunk: PreparedChunk, blob: UInt64, _ context: borrowing WriteContext) throws {
+        func bytes(_ blob: UInt64) throws -> UnsafeRawBufferPointer {
+            let found = try withUnsafeBytes(of: blob) {
+                try context.transaction.get(context.shard.databases.blobs, $0)
+            }
+            guard let found else { throw chunk.damaged("its bytes are gone") }
+            return found
         }
-        // Another put of the same chunk was committed after this one was prepared.
-        let blobs = context.shard.databases.blobs
-        guard let stored = try withUnsafeBytes(of: record.blobID, { try context.transaction.get(blobs, $0) }) else {
-            throw chunk.damaged("its bytes are gone")
-        }
-        let candidate = UnsafeMutableRawBufferPointer.allocate(byteCount: encoded.byteCount, alignment: 16)
+        let stored = try bytes(blob)
+        var candidate = UnsafeMutableRawBufferPointer(start: nil, count: 0)
         defer { candidate.deallocate() }
-        encoded.write(to: candidate.baseAddress!, blobID: 0)
+        var other: ChunkComparison.Stored
+        if let encoded = chunk.encoded {
+            candidate = .allocate(byteCount: encoded.byteCount, alignment: 16)
+            encoded.write(to: candidate.baseAddress!, blobID: 0)
+            other = (UnsafeRawBufferPointer(candidate), 0)
+        } else {
+            guard let known = chunk.identicalBlobID else { throw chunk.conflict }
+            other = (try bytes(known), known)
+        }
         do throws(ChunkDamage) {
-            let other = (UnsafeRawBufferPointer(candidate), UInt64(0))
-            if try ChunkComparison.areEqual((stored, record.blobID), other, scratch: context.scratch) { return }
+            if try ChunkComparison.areEqual((stored, blob), other, scratch: context.scratch) { return }
         } catch { throw chunk.damaged("\(error)") }
         throw chunk.conflict
     }
@@ -263,6 +305,11 @@ extension PreparedChunk {
     var conflict: LarderError {
         LarderError(
             .conflict, "\(label) is stored with other bytes; truncate the session at \(offset) to replace it")
+    }
+
+    var collision: LarderError {
+        LarderError(
+            .conflict, "\(label) has the prefix key of a stored chunk with other bytes; put it without a key")
     }
 
     func damaged(_ reason: String) -> LarderError {

@@ -168,6 +168,10 @@ extension LarderError {
         LarderError(.unknownSession, "session \(session) is not stored; it may have been dropped")
     }
 
+    static var capReached: LarderError {
+        LarderError(.full, "the store has reached its cap; drop sessions that are not wanted, or raise the cap")
+    }
+
     static func exists(_ name: String) -> LarderError {
         LarderError(.exists, "there is a session '\(name.clipped)' already; choose another name, or drop it first")
     }

@@ -8,17 +8,89 @@ extension StoreReader {
         let (model, component) = try context.component(rank: item.rank, item.component)
         try check(item, component, pageTokens: model.declaration.pageTokens)
         let shape = ChunkShape(component, tokens: item.tokens)
-        guard item.bytes.count == shape.rawBytes else {
+        if let bytes = item.bytes, bytes.count != shape.rawBytes {
             throw LarderError(
                 .wrongLength,
-                "the chunk at \(item.offset) of component '\(component.name)' has \(item.bytes.count) bytes; "
+                "the chunk at \(item.offset) of component '\(component.name)' has \(bytes.count) bytes; "
                     + "\(item.tokens) tokens of it take \(shape.rawBytes)"
             )
         }
-        let stored = try identicalRecord(item, shape, component, context)
+        let prefix = item.prefixKey.map {
+            PrefixPlace(
+                namespaceID: context.record.namespaceID, modelID: model.id, component: UInt8(item.component), key: $0)
+        }
         return PlannedChunk(
             session: item.session, rank: item.rank, componentIndex: UInt8(item.component), offset: item.offset,
-            component: component, modelID: model.id, shape: shape, raw: item.bytes, stored: stored)
+            component: component, modelID: model.id, shape: shape,
+            source: try source(item, shape, component, context, prefix), prefix: prefix)
+    }
+
+    /// Where the chunk's bytes are: at its place, under its prefix key, or with the worker.
+    private func source(
+        _ item: PageOutItem, _ shape: ChunkShape, _ component: Component, _ context: SessionContext,
+        _ prefix: PrefixPlace?
+    ) throws(LarderError) -> ChunkSource {
+        if let bytes = item.bytes {
+            if let stored = try identicalRecord(item, bytes, shape, component, context) { return .stored(stored) }
+            if let prefix, let shared = try shared(prefix, shape, bytes, item, component, context) {
+                return .shared(shared)
+            }
+            return .bytes(bytes)
+        }
+        guard let prefix else {
+            throw LarderError(
+                .malformed, "the chunk at \(item.offset) of component '\(component.name)' has neither bytes nor a key")
+        }
+        if let shared = try shared(prefix, shape, nil, item, component, context) { return .shared(shared) }
+        for shard in store.shards.indices where shard != context.shard {
+            if let copy = try copy(prefix, shape, shard: shard) { return .copy(copy) }
+        }
+        throw LarderError(
+            .miss,
+            "the prefix key of the chunk at \(item.offset) of component '\(component.name)' is not known; put it with "
+                + "its bytes")
+    }
+
+    /// The chunk under a prefix key in the session's shard. Throws `conflict` if it has other bytes than these.
+    private func shared(
+        _ prefix: PrefixPlace, _ shape: ChunkShape, _ bytes: UnsafeRawBufferPointer?, _ item: PageOutItem,
+        _ component: Component, _ context: SessionContext
+    ) throws(LarderError) -> PrefixRecord? {
+        try read(shard: context.shard) { transaction, shard in
+            guard let record = try PrefixRecord.find(prefix, transaction, shard) else { return nil }
+            let label = "the chunk at \(item.offset) of component '\(component.name)'"
+            let collision = LarderError(
+                .conflict, "\(label) has the prefix key of a stored chunk with other bytes; put it without a key")
+            guard record.tokens == shape.tokens else { throw collision }
+            do {
+                guard let found = try blob(record.blobID, transaction, shard) else {
+                    throw ChunkDamage.length(expected: Int(record.storedBytes), found: 0)
+                }
+                let stored = try StoredChunk(found, blobID: record.blobID)
+                guard stored.shape == shape else { throw collision }
+                guard let bytes else { return record }
+                let isEqual = try store.team.withScratch { scratch throws(ChunkDamage) in
+                    try ChunkComparison.isEqual(stored, to: bytes, scratch: scratch)
+                }
+                guard isEqual else { throw collision }
+                return record
+            } catch let damage as ChunkDamage {
+                throw LarderError(
+                    .damaged, "the chunk stored under the prefix key of \(label) is damaged (\(damage)); put it without"
+                )
+            }
+        }
+    }
+
+    /// A copy of the chunk under a prefix key in another shard.
+    private func copy(_ prefix: PrefixPlace, _ shape: ChunkShape, shard: Int) throws(LarderError) -> EncodedChunk? {
+        try read(shard: shard) { transaction, shard in
+            guard let record = try PrefixRecord.find(prefix, transaction, shard),
+                let found = try blob(record.blobID, transaction, shard),
+                let stored = try? StoredChunk(found, blobID: record.blobID), stored.shape == shape
+            else { return nil }
+            return try? EncodedChunk(copying: stored)
+        }
     }
 
     private func check(_ item: PageOutItem, _ component: Component, pageTokens: UInt32) throws(LarderError) {
@@ -53,7 +125,8 @@ extension StoreReader {
 
     /// The record of these very bytes at this very place, if they are stored. Throws `conflict` for other bytes.
     private func identicalRecord(
-        _ item: PageOutItem, _ shape: ChunkShape, _ component: Component, _ context: SessionContext
+        _ item: PageOutItem, _ raw: UnsafeRawBufferPointer, _ shape: ChunkShape, _ component: Component,
+        _ context: SessionContext
     ) throws(LarderError) -> ChunkRecord? {
         let track = LinePath.Track(
             rank: item.rank, component: UInt8(item.component), isState: component.kind == .recurrent)
@@ -69,7 +142,7 @@ extension StoreReader {
                 }
                 let stored = try StoredChunk(bytes, blobID: record.blobID)
                 let isEqual = try store.team.withScratch { scratch throws(ChunkDamage) in
-                    try ChunkComparison.isEqual(stored, to: item.bytes, scratch: scratch)
+                    try ChunkComparison.isEqual(stored, to: raw, scratch: scratch)
                 }
                 guard isEqual else {
                     throw LarderError(.conflict, "\(label) is stored with other bytes; \(remedy)")

@@ -41,7 +41,7 @@ enum Reaper {
         let unseen = try unseenChunks(of: id, record, views, limit: limit, context)
         for (key, chunk) in unseen {
             if let chunk {
-                try delete(blob: chunk.blobID, context)
+                if try context.release(chunk) { try delete(blob: chunk.blobID, context) }
                 record.remove(chunk)
             }
             _ = try key.words.withBytes { try context.transaction.delete(context.shard.databases.chunks, $0) }

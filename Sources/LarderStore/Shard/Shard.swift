@@ -9,7 +9,7 @@ import LarderSystem
 final class Shard: Sendable {
     /// Version of the layout of databases and records.
     static let formatVersion: UInt32 = 2
-    private static let databaseCount = 12
+    private static let databaseCount = 14
 
     let index: Int
     let directory: String
@@ -38,14 +38,18 @@ final class Shard: Sendable {
         let chunks: Database
         /// ``ChunkKey`` of a chunk that was evicted to ``Tombstone``.
         let tombstones: Database
+        /// ``PrefixPlace`` to ``PrefixRecord``.
+        let prefixes: Database
+        /// Blob id (big-endian) to the ``PrefixPlace`` that names it.
+        let shared: Database
         /// Blob id to a stored chunk (Docs/FORMAT.md, "Chunk").
         let blobs: Database
         /// What is out of reach and not freed yet: ``Grave`` to nothing.
         let graveyard: Database
 
         static let names = [
-            "meta", "models", "namespaces", "sessions", "names", "lines", "children", "chunks", "tombstones", "blobs",
-            "graveyard",
+            "meta", "models", "namespaces", "sessions", "names", "lines", "children", "chunks", "tombstones",
+            "prefixes", "shared", "blobs", "graveyard",
         ]
 
         init(_ transaction: borrowing WriteTransaction) throws(LMDBError) {
@@ -58,12 +62,17 @@ final class Shard: Sendable {
             children = try transaction.open("children", keys: .bytes)
             chunks = try transaction.open("chunks", keys: .bytes)
             tombstones = try transaction.open("tombstones", keys: .bytes)
+            prefixes = try transaction.open("prefixes", keys: .bytes)
+            shared = try transaction.open("shared", keys: .bytes)
             blobs = try transaction.open("blobs", keys: .integers)
             graveyard = try transaction.open("graveyard", keys: .bytes)
         }
 
         var all: [Database] {
-            [meta, models, namespaces, sessions, names, lines, children, chunks, tombstones, blobs, graveyard]
+            [
+                meta, models, namespaces, sessions, names, lines, children, chunks, tombstones, prefixes, shared, blobs,
+                graveyard,
+            ]
         }
     }
 
