@@ -63,8 +63,8 @@ let package = Package(
         .executableTarget(
             name: "larder-bench",
             dependencies: [
-                "LarderClient", "LarderCodec", "LarderModel", "LarderSampleState", "LarderSystem", "LarderWire",
-                argumentParser, histogram,
+                "LarderClient", "LarderCodec", "LarderModel", "LarderSampleState", "LarderStore", "LarderSystem",
+                "LarderWire", argumentParser, histogram,
             ],
             path: "bench/larder-bench", swiftSettings: swiftSettings),
 

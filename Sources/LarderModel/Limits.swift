@@ -67,6 +67,8 @@ public enum Limits {
     public static let pageOutBytes = 8 << 20
     /// Blocks of a page-in that are listed and decoded together.
     public static let blocksAtOnce = 1_024
+    /// Recurrent states that one plan asks a worker to save.
+    public static let snapshotsPerPlan = 4_096
     /// Sessions that wait to be prefetched.
     public static let prefetches = 64
     /// Progress frames of one page-in.
