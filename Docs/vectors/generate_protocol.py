@@ -149,6 +149,11 @@ def sessions():
     }
     yield "match_nothing", "request", 39, {"namespace": "", "model_id": 0, "component": 0, "keys": []}
     yield "match", "answer", 39, {"matched": 2}
+    yield "plan_snapshots", "request", 40, {
+        "session": 65, "length": U64 - 8, "resumed_at": 512, "boundary": 16, "stride": 8_192, "budget": U32 - 3,
+    }
+    yield "plan_snapshots", "answer", 40, {"offsets": [16, 8_192, U64]}
+    yield "plan_snapshots_none", "answer", 40, {"offsets": []}
     yield "explain", "request", 37, {"session": 65, "at_most": U64, "model_id": 7}
     yield "explain", "answer", 37, {
         "at": 1600, "end": 1700, "offset": 512, "missing_ranks": [3, 1023], "model_difference": "weights",

@@ -28,6 +28,7 @@ MESSAGE_TYPES = {
     "fork": 0x0014,
     "explain": 0x0015,
     "match": 0x0016,
+    "plan_snapshots": 0x0017,
 }
 ANSWER_BIT = 0x8000
 PROGRESS_BIT = 0x4000
@@ -288,6 +289,8 @@ REQUESTS = {
     "get_into": lambda f: u32(f["layer_group"]) + items(f["items"], get_into_item),
     "prefetch": lambda f: u64(f["session"]) + u64(f["at_most"]),
     "fork": lambda f: u64(f["session"]) + u64(f["offset"]) + string(f["name"]),
+    "plan_snapshots": lambda f: u64(f["session"]) + u64(f["length"]) + u64(f["resumed_at"])
+    + u32(f["boundary"]) + u32(f["stride"]) + u32(f["budget"]),
     "match": lambda f: string(f["namespace"]) + u32(f["model_id"]) + u16(f["component"])
     + items(f["keys"], bytes.fromhex),
     "explain": lambda f: u64(f["session"]) + u64(f["at_most"]) + u32(f["model_id"]),
@@ -320,6 +323,7 @@ ANSWERS = {
     "stat": lambda f: items(f["facts"], lambda x: string(x["name"]) + string(x["value"]))
     + items(f["counters"], lambda x: string(x["name"]) + u64(x["value"])),
     "sync": lambda f: b"",
+    "plan_snapshots": lambda f: items(f["offsets"], u64),
     "match": lambda f: u32(f["matched"]),
     "explain": lambda f: u64(f["at"]) + u64(f["end"]) + u64(f["offset"])
     + items(f["missing_ranks"], u16)

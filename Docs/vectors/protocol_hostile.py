@@ -95,6 +95,9 @@ def bad_requests():
     yield "name_missing", "fork", u64(65) + u64(5), "malformed"
     yield "name_latin_1", "fork", u64(65) + u64(5) + text(b"\xe9"), "invalidArgument"
     yield "trailing_byte", "fork", u64(65) + u64(5) + string("f") + b"\x00", "malformed"
+    yield "boundary_0", "plan_snapshots", bytes(36), "invalidArgument"
+    yield "one_byte_short", "plan_snapshots", bytes(24) + u32(1) + bytes(7), "malformed"
+    yield "trailing_byte", "plan_snapshots", bytes(24) + u32(1) + bytes(9), "malformed"
     yield "keys_missing", "match", string("n") + u32(1) + u16(0), "malformed"
     yield "4097_keys", "match", string("n") + u32(1) + u16(0) + u32(LIMITS["batch_items"] + 1), "invalidArgument"
     yield "key_cut", "match", string("n") + u32(1) + u16(0) + u32(1) + bytes(31), "malformed"
@@ -161,6 +164,7 @@ def bad_answers():
     yield "16385_chunks", "resume", u64(0) + u8(1) + bytes(24) + u32(0) + u32(LIMITS["resume_chunks"] + 1), "invalidArgument"
     yield "chunks_missing", "resume", u64(0) + u8(1) + bytes(24) + u32(0), "malformed"
     track = u16(0) + u16(0) + u64(0)
+    yield "4097_offsets", "plan_snapshots", u32(4_097), "invalidArgument"
     yield "1025_ranks", "explain", bytes(24) + u32(1_025), "invalidArgument"
     yield "cause_5", "explain", bytes(24) + u32(0) + string("") + u32(1) + track + u8(5) + bytes(25), "invalidArgument"
     yield "rule_5", "explain", bytes(24) + u32(0) + string("") + u32(1) + track + bytes(17) + u8(5) + u64(0), "invalidArgument"

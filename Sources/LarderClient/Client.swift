@@ -51,6 +51,22 @@ public final class Client {
         try transport.ask(Resume(session: session, atMost: atMost, prefillRate: prefillRate))
     }
 
+    /// The offsets at which to save recurrent states on the way to `length` tokens, computing from `resumedAt` on.
+    ///
+    /// - Parameters:
+    ///   - boundary: tokens from one place where this worker can save a state to the next; more than 0.
+    ///   - stride: tokens from one regular state to the next; 0 for none.
+    ///   - budget: most states; 0 for no bound of the worker's own.
+    public func planSnapshots(
+        session: UInt64, length: UInt64, resumedAt: UInt64 = 0, boundary: UInt32, stride: UInt32 = 0, budget: UInt32 = 0
+    ) throws(ClientError) -> [UInt64] {
+        try transport.ask(
+            PlanSnapshots(
+                session: session, length: length, resumedAt: resumedAt, boundary: boundary, stride: stride,
+                budget: budget)
+        ).offsets
+    }
+
     /// Why a session can be restored as far as it can, up to `atMost` tokens.
     ///
     /// - Parameter modelID: a model that a worker would resume with, to be compared with the session's; 0 for none.

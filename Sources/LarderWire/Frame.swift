@@ -46,6 +46,8 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
     case explain = 0x0015
     /// How many of these prefix keys are known?
     case match = 0x0016
+    /// Where should recurrent states be saved?
+    case planSnapshots = 0x0017
 }
 
 /// The 16 bytes before every message (Docs/PROTOCOL.md, "Frame").

@@ -183,4 +183,31 @@ import Testing
         #expect(lines <= 2, "\(lines) lines")
         #expect(try fixture.get(session, component: 0, offset: 0) == bytes)
     }
+
+    /// Forks and rewinds are where recurrent states are worth their bytes.
+    @Test func advisesToSaveWhereLinesBranch() throws {
+        let fixture = try StoreFixture()
+        let session = try fixture.session("s")
+        let row = StoreFixture.hybrid.components[0].byteCount(tokens: 100)
+        for start in stride(from: UInt64(0), to: 1_000, by: 100) {
+            try fixture.put(session, component: 0, offset: start, tokens: 100, [UInt8](repeating: 1, count: row))
+        }
+        func plan(_ id: UInt64, _ length: UInt64, resumedAt: UInt64 = 0, budget: Int = 0) throws -> [UInt64] {
+            try fixture.reader.snapshots(
+                session: id, length: length, resumedAt: resumedAt,
+                planner: SnapshotPlanner(boundary: 10, budget: budget))
+        }
+        #expect(try plan(session, 1_005) == [1_000])
+        _ = try fixture.store.fork(session: session, offset: 405, name: "f", reader: fixture.reader)
+        let child = try fixture.store.fork(session: session, offset: 700, name: "g", reader: fixture.reader)
+        #expect(try plan(session, 1_005) == [400, 700, 1_000])
+        #expect(try plan(child, 1_200) == [400, 700, 1_200])
+        #expect(try plan(child, 1_200, resumedAt: 450) == [700, 1_200])
+        #expect(try plan(session, 1_005, budget: 2) == [700, 1_000])
+        let state = [UInt8](repeating: 2, count: StoreFixture.hybrid.components[2].byteCount(tokens: 0))
+        try fixture.put(session, component: 2, offset: 400, tokens: 0, state)
+        #expect(try plan(session, 1_005) == [700, 1_000])
+        try fixture.store.truncate(session: session, offset: 300)
+        #expect(try plan(session, 600).contains(300) && plan(session, 600).contains(600))
+    }
 }

@@ -119,6 +119,12 @@ struct MessageTable: Sendable {
         "get_into": request(GetInto.self) {
             GetInto(layerGroup: try $0["layer_group"].number(), items: try $0["items"].list(GetIntoItem.init))
         },
+        "plan_snapshots": request(PlanSnapshots.self) {
+            PlanSnapshots(
+                session: try $0["session"].number(), length: try $0["length"].number(),
+                resumedAt: try $0["resumed_at"].number(), boundary: try $0["boundary"].number(),
+                stride: try $0["stride"].number(), budget: try $0["budget"].number())
+        },
         "match": request(Match.self) {
             Match(
                 namespace: try $0["namespace"].text(), modelID: try $0["model_id"].number(),
@@ -176,6 +182,9 @@ struct MessageTable: Sendable {
         "close_arena": answer(to: CloseArena.self) { _ in Done() },
         "resume": answer(to: Resume.self, ResumeAnswer.init),
         "truncate": answer(to: Truncate.self) { _ in Done() },
+        "plan_snapshots": answer(to: PlanSnapshots.self) {
+            SnapshotPlan(offsets: try $0["offsets"].list { try $0.number() })
+        },
         "match": answer(to: Match.self) { MatchAnswer(matched: try $0["matched"].number()) },
         "explain": answer(to: Explain.self, ExplainAnswer.init),
         "fork": answer(to: Fork.self) {

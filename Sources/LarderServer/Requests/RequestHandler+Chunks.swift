@@ -154,6 +154,14 @@ extension RequestHandler {
             loadMicroseconds: UInt64(plan.loadNanoseconds / 1_000), cheapestOffset: plan.cheapestOffset)
     }
 
+    func planSnapshots(_ request: PlanSnapshots) throws(LarderError) -> SnapshotPlan {
+        let planner = SnapshotPlanner(
+            boundary: UInt64(request.boundary), stride: UInt64(request.stride), budget: Int(request.budget))
+        return SnapshotPlan(
+            offsets: try reader.snapshots(
+                session: request.session, length: request.length, resumedAt: request.resumedAt, planner: planner))
+    }
+
     func match(_ request: Match) throws(LarderError) -> MatchAnswer {
         let count = try reader.match(
             namespace: request.namespace, modelID: request.modelID, component: request.component, keys: request.keys)

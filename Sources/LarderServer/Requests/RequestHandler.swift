@@ -104,6 +104,7 @@ final class RequestHandler {
         case .get: return try get(id, body)
         case .resume: return try answer(id, body, resume)
         case .truncate: return try answer(id, body, truncate)
+        case .planSnapshots: return try answer(id, body, planSnapshots)
         case .match: return try answer(id, body, match)
         case .explain: return try answer(id, body, explain)
         case .fork: return try answer(id, body, fork)
