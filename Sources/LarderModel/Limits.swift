@@ -96,6 +96,10 @@ public enum Limits {
     public static let leaseSeconds = 30
     /// Blobs under lease at once, for all connections.
     public static let leasedBlobs = 1 << 18
+    /// Evictions that a resume under way can tell from others.
+    public static let recentEvictions = 4_096
+    /// Times that a resume looks again because something of it was evicted meanwhile.
+    public static let resumeAttempts = 64
     /// Resume points that are weighed against recomputing.
     public static let resumeCandidates: UInt64 = 16
     /// Sessions that one connection holds leases on.

@@ -123,4 +123,46 @@ import Testing
         #expect(try fixture.reader.resume(session: session, atMost: .max, prefillRate: 1).cheapestOffset == 128)
         #expect(try fixture.reader.resume(session: session, atMost: .max, prefillRate: .max).cheapestOffset == 0)
     }
+
+    /// What a resume names can be paged in, whatever is evicted at the same time.
+    @Test func resumesAtomicallyBesideEvictions() throws {
+        let fixture = try StoreFixture()
+        let model = ModelDeclaration(name: "plain", components: [StoreFixture.hybrid.components[0]])
+        let session = try fixture.session("race", model: model)
+        let chunk = bytes(0, 32)
+        for index in 0..<UInt64(400) {
+            try fixture.put(session, component: 0, offset: index * 32, tokens: 32, chunk, acknowledgement: .accepted)
+        }
+        let store = fixture.store
+        try store.synchronise()
+        let isOver = Monitor(false)
+        let evictor = try WorkerThread(name: "evictor") {
+            let reader = StoreReader(store, userID: 1_000)
+            // From the end, as a compactor does; what is under lease a little later.
+            for index in (0..<UInt64(400)).reversed() {
+                while code({
+                    try store.evict(session: session, component: 0, offset: index * 32, rule: .cold, reader: reader)
+                }) == .busy { Clock.sleep(milliseconds: 1) }
+            }
+            isOver.signal { $0 = true }
+        }
+        var lengths: Set<Int> = []
+        while !isOver.withLock({ $0 }) {
+            // A reader of its own each time, so that its lease ends with it.
+            let reader = StoreReader(store, userID: 1_000)
+            let plan = try reader.resume(session: session, atMost: .max)
+            lengths.insert(plan.chunks.count)
+            let room = UnsafeMutableRawBufferPointer.allocate(byteCount: chunk.count, alignment: 16)
+            defer { room.deallocate() }
+            for entry in plan.chunks {
+                let item = PageInItem(session: session, rank: 0, component: 0, offset: entry.offset)
+                let result = reader.pageIn([item]) { found in found.map { _ in .success(room) } }[0]
+                #expect(throws: Never.self) { _ = try result.get() }
+            }
+        }
+        evictor.join()
+        print("resumesAtomicallyBesideEvictions: resumed at \(lengths.count) lengths")
+        #expect(lengths.count > 3)
+        #expect(try fixture.reader.resume(session: session, atMost: .max).offset == 0)
+    }
 }

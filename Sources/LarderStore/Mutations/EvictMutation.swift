@@ -9,6 +9,8 @@ final class EvictMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable 
     private let offset: UInt64
     private let rule: EvictionRule
     private let leases: LeaseTable
+    /// What is claimed for the eviction until it is complete.
+    private var leaving: LeaseTable.Blob?
 
     init(session: UInt64, _ track: LinePath.Track, offset: UInt64, rule: EvictionRule, leases: LeaseTable) {
         self.session = session
@@ -24,15 +26,22 @@ final class EvictMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable 
         guard let (key, chunk) = try path.find(track, offset, context.transaction, context.shard),
             var line = try context.line(key.line)
         else { throw LarderError(.miss, "no chunk starts at \(offset)") }
-        guard !leases.isLeased(LeaseTable.Blob(shard: context.shard.index, id: chunk.blobID)) else {
+        let blob = LeaseTable.Blob(shard: context.shard.index, id: chunk.blobID)
+        guard leases.beginEviction(blob) else {
             throw LarderError(.busy, "the chunk at \(offset) is being paged in; evict it later")
         }
+        leaving = blob
         _ = try key.words.withBytes { try context.transaction.delete(context.shard.databases.chunks, $0) }
         if try context.release(chunk) { try context.bury(.blob(chunk.blobID)) }
         line.remove(chunk)
         try context.put(line, line: key.line)
         try context.bury(Tombstone(tokens: chunk.tokens, rule: rule, evictedSeconds: Clock.wallSeconds()), at: key)
         value = ()
+    }
+
+    override func complete(_ failure: LarderError?) {
+        if let leaving { leases.endEviction(leaving) }
+        super.complete(failure)
     }
 }
 

@@ -1,4 +1,5 @@
 import LarderModel
+import LarderSystem
 
 /// Finds a session's resume point: the largest offset at which every component of every rank can be restored.
 ///
@@ -151,13 +152,23 @@ extension StoreReader {
     public func resume(
         session: UInt64, atMost bound: UInt64, prefillRate: UInt32 = 0
     ) throws(LarderError) -> ResumePlan {
-        let context = try context(session)
-        let planner = try planner(context)
+        for attempt in 0..<Limits.resumeAttempts {
+            let evictions = store.leases.evictions
+            let context = try context(session)
+            let planner = try planner(context)
+            let plan = plan(planner, atMost: bound, prefillRate: prefillRate)
+            if lease(plan.chunks, session: session, shard: context.shard, since: evictions) { return plan }
+            if attempt > 2 { Clock.sleep(milliseconds: 1) }
+        }
+        throw LarderError(
+            .busy, "the session lost chunks all the while that its resume point was looked for; ask again")
+    }
+
+    private func plan(_ planner: ResumePlanner, atMost bound: UInt64, prefillRate: UInt32) -> ResumePlan {
         let offset = planner.resumePoint(atMost: bound)
         let chunks = planner.tracks.flatMap { $0.needed(at: offset) }.sorted {
             ($0.offset, $0.rank, $0.component) < ($1.offset, $1.rank, $1.component)
         }
-        lease(chunks, session: session, shard: context.shard)
         let rawBytes = chunks.reduce(0) { $0 + $1.rawBytes }
         return ResumePlan(
             offset: offset, reaches: planner.tracks.map { ($0.rank, $0.component, $0.reach(atMost: .max)) },

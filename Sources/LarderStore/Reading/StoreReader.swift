@@ -106,12 +106,15 @@ public final class StoreReader {
         return try body()
     }
 
-    /// Keeps the chunks of a resume from eviction, in place of those of the one before it for that session.
-    func lease(_ chunks: [StoredChunkEntry], session: UInt64, shard: Int) {
-        let lease = store.leases.take(chunks.map { LeaseTable.Blob(shard: shard, id: $0.blobID) })
+    /// Keeps the chunks of a resume from eviction, in place of those of the one before it for that session. False if one of
+    /// them went since there had been `evictions`, or is going.
+    func lease(_ chunks: [StoredChunkEntry], session: UInt64, shard: Int, since evictions: UInt64) -> Bool {
+        let blobs = chunks.map { LeaseTable.Blob(shard: shard, id: $0.blobID) }
+        guard let lease = store.leases.take(blobs, since: evictions) else { return false }
         leases.removeAll { $0.session == session }
         if leases.count == Limits.leasesPerConnection { leases.removeFirst() }
         leases.append((session, lease))
+        return true
     }
 
     /// The session, if the user may see it. Throws `unknownSession`.

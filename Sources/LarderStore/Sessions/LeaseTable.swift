@@ -9,31 +9,76 @@ final class LeaseTable: Sendable {
         let id: UInt64
     }
 
-    private let state = Monitor<[Blob: (holders: Int, deadline: UInt64)]>([:])
+    private struct State {
+        var leased: [Blob: (holders: Int, deadline: UInt64)] = [:]
+        /// Blobs whose eviction is on its way to its commit.
+        var leaving: Set<Blob> = []
+        /// The last evictions, and how many there were before them.
+        var recent: [Blob] = []
+        var evictedBefore: UInt64 = 0
 
-    /// Leases blobs, as many of them as the table still holds.
-    func take(_ blobs: [Blob]) -> Lease {
+        var evictions: UInt64 { evictedBefore + UInt64(recent.count) }
+
+        /// True if one of `blobs` was evicted after `evictions` others, or that is not known any more.
+        func hasLost(_ blobs: [Blob], since evictions: UInt64) -> Bool {
+            if !leaving.isEmpty, blobs.contains(where: leaving.contains) { return true }
+            if evictions == self.evictions { return false }
+            guard evictions >= evictedBefore else { return true }
+            let gone = Set(recent[Int(evictions - evictedBefore)...])
+            return blobs.contains(where: gone.contains)
+        }
+    }
+
+    private let state = Monitor(State())
+
+    /// Evictions so far.
+    var evictions: UInt64 { state.withLock { $0.evictions } }
+
+    /// Leases blobs, as many of them as the table still holds. Nil if one of them is being evicted, or was since there had
+    /// been `evictions`.
+    func take(_ blobs: [Blob], since evictions: UInt64) -> Lease? {
         let deadline = Clock.deadline(seconds: Double(Limits.leaseSeconds))
-        let taken = state.withLock { state in
-            blobs.filter { blob in
-                guard let entry = state[blob] ?? (state.count < Limits.leasedBlobs ? (0, 0) : nil) else { return false }
-                state[blob] = (entry.holders + 1, deadline)
+        let taken = state.withLock { state -> [Blob]? in
+            if state.hasLost(blobs, since: evictions) { return nil }
+            return blobs.filter { blob in
+                let room = state.leased.count < Limits.leasedBlobs
+                guard let entry = state.leased[blob] ?? (room ? (0, 0) : nil) else { return false }
+                state.leased[blob] = (entry.holders + 1, deadline)
                 return true
             }
         }
-        return Lease(self, taken)
+        return taken.map { Lease(self, $0) }
     }
 
-    func isLeased(_ blob: Blob) -> Bool { state.withLock { $0[blob].map { $0.deadline > Clock.now() } ?? false } }
+    /// Claims a blob for eviction until ``endEviction(_:)``; false while it is under lease.
+    func beginEviction(_ blob: Blob) -> Bool {
+        state.withLock { state in
+            if let entry = state.leased[blob], entry.deadline > Clock.now() { return false }
+            state.leaving.insert(blob)
+            return true
+        }
+    }
+
+    /// The eviction is committed, or came to nothing.
+    func endEviction(_ blob: Blob) {
+        state.withLock { state in
+            state.leaving.remove(blob)
+            if state.recent.count == 2 * Limits.recentEvictions {
+                state.recent.removeFirst(Limits.recentEvictions)
+                state.evictedBefore += UInt64(Limits.recentEvictions)
+            }
+            state.recent.append(blob)
+        }
+    }
 
     /// Blobs under lease.
-    var count: Int { state.withLock { $0.count } }
+    var count: Int { state.withLock { $0.leased.count } }
 
     fileprivate func giveBack(_ blobs: [Blob]) {
         state.withLock { state in
             for blob in blobs {
-                guard let entry = state[blob] else { continue }
-                state[blob] = entry.holders == 1 ? nil : (entry.holders - 1, entry.deadline)
+                guard let entry = state.leased[blob] else { continue }
+                state.leased[blob] = entry.holders == 1 ? nil : (entry.holders - 1, entry.deadline)
             }
         }
     }
