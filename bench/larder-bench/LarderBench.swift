@@ -4,5 +4,7 @@ import ArgumentParser
 struct LarderBench: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "larder-bench", abstract: "Measures Larder, and shows it at work.",
-        subcommands: [Demo.self, Codec.self, Page.self, LimitsCommand.self, Snapshots.self, Echo.self])
+        subcommands: [
+            Demo.self, Codec.self, Page.self, Forks.self, LimitsCommand.self, Snapshots.self, Echo.self,
+        ])
 }
