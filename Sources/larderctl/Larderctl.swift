@@ -14,7 +14,8 @@ struct Larderctl: ParsableCommand {
             3 the daemon cannot be reached; 64 wrong arguments.
             """,
         subcommands: [
-            Status.self, Models.self, Sessions.self, Show.self, ExplainCommand.self, Fork.self, Truncate.self, Drop.self,
+            Status.self, Models.self, Sessions.self, Show.self, ExplainCommand.self, Fork.self, Truncate.self,
+            Drop.self,
             Verify.self,
         ])
 }

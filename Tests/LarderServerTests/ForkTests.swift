@@ -57,6 +57,18 @@ import Testing
         return nil
     }
 
+    /// Runs `body` in so many threads at once, and waits for all.
+    private static func inThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) throws {
+        let done = Monitor(0)
+        for index in 0..<count {
+            try WorkerThread(name: "client-\(index)") {
+                body(index)
+                done.signal { $0 += 1 }
+            }.detach()
+        }
+        _ = done.wait { $0 == count ? true : nil }
+    }
+
     @Test func sharesAndThenDiverges() throws {
         let daemon = try TestDaemon.started()
         let client = try daemon.connect()
@@ -122,7 +134,7 @@ import Testing
         #expect(fork(parent, 33, "beyond") == .invalidArgument)
         #expect(fork(parent, .max, "beyond") == .invalidArgument)
         #expect(fork(parent, 16, "parent") == .exists)
-        #expect(fork(parent, 16, "") == .invalidName)
+        #expect(fork(parent, 16, "") == .invalidArgument)
         #expect(fork(parent &+ 64, 0, "x") == .unknownSession)
         #expect(fork(.max, 0, "x") == .unknownSession)
         #expect(fork(parent, 32, "child") == nil)
@@ -148,18 +160,15 @@ import Testing
         let forks = Monitor<[UInt64]>([])
         let failures = Monitor<[String]>([])
         let socket = daemon.socket
-        let threads = try (0..<8).map { thread in
-            try WorkerThread(name: "fork-\(thread)") {
-                do {
-                    let client = try Client(socketPath: socket, name: "fork")
-                    for index in 0..<1_250 {
-                        let id = try client.fork(session: parent, offset: 64, name: "f-\(thread)-\(index)")
-                        forks.withLock { $0.append(id) }
-                    }
-                } catch { failures.withLock { $0.append("\(error)") } }
-            }
+        try Self.inThreads(8) { thread in
+            do {
+                let client = try Client(socketPath: socket, name: "fork")
+                for index in 0..<1_250 {
+                    let id = try client.fork(session: parent, offset: 64, name: "f-\(thread)-\(index)")
+                    forks.withLock { $0.append(id) }
+                }
+            } catch { failures.withLock { $0.append("\(error)") } }
         }
-        for thread in threads { thread.join() }
         #expect(failures.withLock { $0 } == [])
         let all = forks.withLock { $0 }
         #expect(Set(all).count == 10_000)
@@ -197,7 +206,7 @@ import Testing
                         let name = "k\(kill)-\(index)"
                         let fork = try client.fork(session: session, offset: UInt64(shared * Self.step), name: name)
                         var own = Array(seeds[..<shared])
-                        _ = known.signal { $0[fork] = (name, own) }
+                        known.signal { $0[fork] = (name, own) }
                         let seed = UInt64(100 + kill * 10_000 + index)
                         try Self.put(client, fork, shared..<shared + 2, seed: seed)
                         own += [seed, seed]
@@ -273,22 +282,19 @@ import Testing
     private static func race(_ daemon: TestDaemon, _ parents: [UInt64]) throws {
         let made = Monitor<[String: Int]>([:])
         let socket = daemon.socket
-        let threads = try (0..<8).map { thread in
-            try WorkerThread(name: "race-\(thread)") {
-                guard let client = try? Client(socketPath: socket, name: "race") else { return }
-                for index in 0..<50 {
-                    let name = "race-\(index)"
-                    let isNew: Bool
-                    if thread % 2 == 0 {
-                        isNew = (try? client.fork(session: parents[thread], offset: 0, name: name)) != nil
-                    } else {
-                        isNew = (try? Self.open(client, name).created) ?? false
-                    }
-                    if isNew { made.withLock { $0[name, default: 0] += 1 } }
+        try inThreads(8) { thread in
+            guard let client = try? Client(socketPath: socket, name: "race") else { return }
+            for index in 0..<50 {
+                let name = "race-\(index)"
+                let isNew: Bool
+                if thread % 2 == 0 {
+                    isNew = (try? client.fork(session: parents[thread], offset: 0, name: name)) != nil
+                } else {
+                    isNew = (try? Self.open(client, name).created) ?? false
                 }
+                if isNew { made.withLock { $0[name, default: 0] += 1 } }
             }
         }
-        for thread in threads { thread.join() }
         let counts = made.withLock { $0 }
         #expect(counts.count == 50 && counts.values.allSatisfy { $0 == 1 })
     }

@@ -5,7 +5,7 @@ import LarderSystem
 /// What forks and truncates cost against length and depth, and what reading through forks costs.
 struct Forks: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Forks and truncates against a session's length and depth; reading a session that is many forks deep.",
+        abstract: "Forks and truncates against a session's length and depth; reading through many forks.",
         discussion: """
             Through a daemon on a store of its own under TMPDIR, or /tmp. Fork and truncate are answered when they are \
             committed, after an fdatasync: figures are medians of rounds in which every length or depth has its turn.
