@@ -38,12 +38,13 @@ enum CascadePageIn: RowGroup {
 
     private static func rows(_ times: [Double], _ bytes: Int, _ encoded: EncodedSet, _ cores: Int) -> [Measurement] {
         let detail = [
-            "stored_bytes": "\(encoded.storedBytes)", "cores": "\(cores)", "workers": "1",
-            "ratio_with_a_worker_each_core": formatted(times[1] / times[3], 3),
+            "stored_bytes": "\(encoded.storedBytes)", "cores": "\(cores)",
+            "ratio_with_one_worker": formatted(times[1] / times[0], 3),
         ]
         return [
-            .ratio(names[0], of: times[0], to: times[1], goal: 0.90, bytes: bytes, detail: detail),
-            .ratio(names[1], of: times[0], to: times[2], goal: 0.60, bytes: bytes, detail: detail),
+            // All cores: a worker for each, as the codec has a thread for each.
+            .ratio(names[0], of: times[3], to: times[1], goal: 0.90, bytes: bytes, detail: detail),
+            .ratio(names[1], of: times[0], to: times[2], goal: 0.60, bytes: bytes, detail: ["workers": "1"]),
             .speed(names[2], bytes: bytes, time: times[0]),
             .speed(names[3], bytes: bytes, time: times[3], detail: ["workers": "\(cores)"]),
             .speed(names[4], bytes: bytes, time: times[1]), .speed(names[5], bytes: bytes, time: times[4]),
