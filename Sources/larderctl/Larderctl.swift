@@ -13,7 +13,10 @@ struct Larderctl: ParsableCommand {
             Exit codes: 0 done; 1 verify found damage, or the command failed; 2 the daemon refused (the message says why); \
             3 the daemon cannot be reached; 64 wrong arguments.
             """,
-        subcommands: [Status.self, Models.self, Sessions.self, Show.self, Drop.self, Verify.self])
+        subcommands: [
+            Status.self, Models.self, Sessions.self, Show.self, Fork.self, Truncate.self, Drop.self,
+            Verify.self,
+        ])
 }
 
 /// What every command that talks to a daemon takes.

@@ -31,12 +31,33 @@ import Testing
         let shown = try json(try run("show", "\(session)", "--json").output) as? [String: Any]
         #expect(shown?["resumePoint"] as? Int == 1_599)
         #expect(try run("verify").output.contains("\(pieces.count) chunks read"))
+        try checkForks { try TestDaemon.run("larderctl", $0 + ["--socket", daemon.socket]) }
         #expect(try run("drop", "test/gpl").code == 0)
         let gone = try run("show", "test/gpl")
         #expect(gone.code == 2 && gone.output.contains("there is no session"))
         #expect(try run("unknown").code == 64)
         daemon.end(signal: 15)
         #expect(try run("status").code == 3)
+    }
+
+    /// `fork` and `truncate` beside the session test/gpl.
+    private func checkForks(_ run: ([String]) throws -> (code: Int32, output: String)) throws {
+        let forked = try run(["fork", "test/gpl", "1599", "branch"])
+        #expect(forked.code == 0 && forked.output.contains("test/branch") && forked.output.contains("1599 tokens"))
+        let again = try run(["fork", "test/gpl", "0", "branch"])
+        #expect(again.code == 2 && again.output.contains("choose another name"))
+        #expect(try run(["fork", "test/gpl", "1600", "beyond"]).code == 2)
+        #expect(try run(["fork", "test/none", "0", "orphan"]).code == 2)
+        #expect(try run(["fork", "test/gpl", "-1", "wrong"]).code == 64)
+        let report = try json(try run(["fork", "test/branch", "1536", "twig", "--json"]).output) as? [String: Any]
+        #expect(report?["name"] as? String == "twig" && report?["offset"] as? Int == 1_536)
+        let id = try #require(report?["session"] as? UInt64)
+        let cut = try run(["truncate", "\(id)", "256"])
+        #expect(cut.code == 0 && cut.output.contains("truncated test/twig at 256: resume point 0 tokens"))
+        let cutReport = try json(try run(["truncate", "test/branch", "0", "--json"]).output) as? [String: Any]
+        #expect(cutReport?["resumePoint"] as? Int == 0)
+        #expect(try run(["truncate", "test/none", "0"]).code == 2)
+        #expect(try run(["show", "test/gpl"]).output.contains("resume point 1599 tokens"))
     }
 
     @Test func verifiesOfflineAndFindsDamage() throws {

@@ -40,6 +40,8 @@ import Testing
         }
         #expect(list.code == 0 && !list.output.contains("gpl"))
         #expect(try run(daemon, "drop", "\(session)").code == 2)
+        #expect(try run(daemon, "fork", "\(session)", "256", "stolen").code == 2)
+        #expect(try run(daemon, "truncate", "\(session)", "0").code == 2)
         let named = try run(daemon, "show", "test/gpl")
         #expect(named.code == 2 && !named.output.contains("1599"))
         for piece in pieces { #expect(try client.get(piece, session: session) == piece.bytes) }
