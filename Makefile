@@ -15,10 +15,11 @@ test: deps
 	$(SWIFT) test -c $(CONFIGURATION) --disable-xctest
 
 # Ratio and speed of the exact encodings; page-in and page-out next to what the machine allows, and to Redis if
-# redis-server is installed. About two minutes.
+# redis-server is installed; what forks and truncates cost. About two minutes and a half.
 bench: build
 	$(BIN)/larder-bench codec
 	$(BIN)/larder-bench page
+	$(BIN)/larder-bench forks
 
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel Sources Tests bench Package.swift

@@ -4,5 +4,5 @@ import ArgumentParser
 struct LarderBench: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "larder-bench", abstract: "Measures Larder, and shows it at work.",
-        subcommands: [Demo.self, Codec.self, Page.self, LimitsCommand.self, Echo.self])
+        subcommands: [Demo.self, Codec.self, Page.self, Forks.self, LimitsCommand.self, Echo.self])
 }

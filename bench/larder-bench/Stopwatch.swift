@@ -19,6 +19,11 @@ enum Stopwatch {
     /// meets them all. A side returns what its turn took, so that it can leave out what does not count. The first round
     /// warms up and is not counted.
     static func inTurn(_ rounds: Int, _ sides: (() throws -> Double)...) throws -> [Double] {
+        try inTurn(rounds, sides)
+    }
+
+    /// The same for sides that are made one like the other.
+    static func inTurn(_ rounds: Int, _ sides: [() throws -> Double]) throws -> [Double] {
         var times = [[Double]](repeating: [], count: sides.count)
         for round in 0...rounds {
             for (index, side) in sides.enumerated() {
