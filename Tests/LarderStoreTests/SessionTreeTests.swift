@@ -168,6 +168,18 @@ import Testing
         #expect(try blobs() == 0)
     }
 
+    /// Another user's session is forked like one that does not exist, and nothing is made.
+    @Test func forksNoStrangersSession() throws {
+        let fixture = try StoreFixture()
+        let session = try fixture.session("mine")
+        let stranger = StoreReader(fixture.store, userID: 65_533)
+        let outcome = code {
+            _ = try fixture.store.fork(session: session, offset: 0, name: "stolen", reader: stranger)
+        }
+        #expect(outcome == .unknownSession)
+        #expect(try fixture.reader.sessions(namespace: "", after: 0).sessions.map(\.name) == ["mine"])
+    }
+
     /// Going back and on again makes no path longer; ten thousand forks of one session are no trouble.
     @Test func staysFlatUnderRewinds() throws {
         let fixture = try StoreFixture()
