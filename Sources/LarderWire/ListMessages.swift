@@ -104,7 +104,7 @@ public struct SessionSummary: Message, Hashable {
     public var ownerUserID: UInt32
     /// The model of each rank that has opened it.
     public var models: [SessionModel]
-    /// Chunks stored.
+    /// Chunks that no other session sees: what a drop would free.
     public var chunks: UInt64
     /// Raw bytes of those.
     public var rawBytes: UInt64
