@@ -161,8 +161,8 @@ final class PutMutation: Mutation, @unchecked Sendable {
             return Int(record.storedBytes)
         }
         let record = try shared(chunk, to: session.head, &context) ?? write(chunk, to: session.head, &context)
-        // Others look for a line's chunks only from its lowest on.
-        if head.add(record, at: chunk.offset) { context.changesViews = true }
+        // Readers look for a line's chunks only from its lowest on. (Others that see the line do not see this chunk.)
+        if head.add(record, at: chunk.offset) { context.changedSessions.append(id) }
         written.lines[session.head] = head
         written.changed.insert(session.head)
         return Int(record.storedBytes)

@@ -27,7 +27,7 @@ final class OpenSessionMutation: AwaitedMutation<(id: UInt64, created: Bool)>, M
                 record.models.append((rank, model.id))
                 record.models.sort { $0.rank < $1.rank }
                 try context.put(record, session: id)
-                context.changesViews = true
+                context.changedSessions.append(id)
             }
             value = (id, false)
             return
@@ -67,7 +67,7 @@ final class DropMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable {
         }
         try SessionNames.delete(context, record.namespaceID, record.name)
         try context.leave(record.head)
-        context.changesViews = true
+        context.changedSessions.append(session)
         value = ()
     }
 }

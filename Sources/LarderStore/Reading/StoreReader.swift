@@ -119,7 +119,7 @@ public final class StoreReader {
 
     /// The session, if the user may see it. Throws `unknownSession`.
     func context(_ session: UInt64) throws(LarderError) -> SessionContext {
-        let generation = store.views.current
+        let generation = store.views.current(session)
         if let remembered, remembered.context.id == session, remembered.generation == generation {
             return remembered.context
         }

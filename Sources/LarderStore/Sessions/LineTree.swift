@@ -26,7 +26,6 @@ extension WriteContext {
         let id = takeLineID()
         try put(LineRecord(parent: seen, head: session, changedSeconds: Clock.wallSeconds()), line: id)
         if let seen { try adopt(child: id, seen) }
-        changesViews = true
         return id
     }
 
@@ -36,7 +35,7 @@ extension WriteContext {
     mutating func cut(_ session: UInt64, head: UInt64, at limit: UInt64) throws -> UInt64 {
         guard let record = try line(head) else { throw damaged(line: head) }
         let seen = try view(from: head, upTo: limit)
-        changesViews = true
+        changedSessions.append(session)
         if record.chunks == 0 && record.children == 0 {
             if record.parent == seen?.line ?? 0 && (seen == nil || record.view.limit <= limit) { return head }
             try put(LineRecord(parent: seen, head: session, changedSeconds: Clock.wallSeconds()), line: head)

@@ -46,10 +46,7 @@ enum Reaper {
             }
             _ = try key.words.withBytes { try context.transaction.delete(context.shard.databases.chunks, $0) }
         }
-        if !unseen.isEmpty {
-            context.changesViews = true
-            try context.put(record, line: id)
-        }
+        if !unseen.isEmpty { try context.put(record, line: id) }
         if !views.isEmpty { try context.narrow(id, &record, to: views) }
         if views.isEmpty && unseen.count < limit {
             // As many as there are: at most one for each chunk that the line ever had, and bounded for the shard.

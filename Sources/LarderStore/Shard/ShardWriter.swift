@@ -191,9 +191,9 @@ final class ShardWriter: Sendable {
                     refusals.append(error)
                 }
             }
-            let changesViews = context.changesViews
+            let changed = context.changedSessions
             try context.commit()
-            if changesViews { views.bump() }
+            for session in changed { views.bump(session) }
             if batch.contains(where: \.isDurable) { try shard.environment.synchronise() }
         } catch {
             let failure = writeFailure(error, bytes: batch.reduce(0) { $0 + $1.byteCount })
@@ -269,9 +269,7 @@ final class ShardWriter: Sendable {
                 queue.withLock { $0.mayHaveGraves = false }
                 return false
             }
-            let changesViews = context.changesViews
             try context.commit()
-            if changesViews { views.bump() }
             totals.withLock { $0.blobsFreed += UInt64(freed.blobs) }
             return true
         } catch {

@@ -10,8 +10,8 @@ struct WriteContext: ~Copyable {
     /// The writer's own.
     let scratch: CodecScratch
     private(set) var counters: Counters
-    /// True once something was changed that readers remember: what sessions there are, and which lines they see from where.
-    var changesViews = false
+    /// Sessions of which something was changed that readers remember (``ViewGeneration``).
+    var changedSessions: [UInt64] = []
     private var usedPages: Int
     private var smallBytes = 0
 
