@@ -36,11 +36,14 @@ final class LeaseTable: Sendable {
 
     /// Leases blobs, as many of them as the table still holds. Nil if one of them is being evicted, or was since there had
     /// been `evictions`.
-    func take(_ blobs: [Blob], since evictions: UInt64) -> Lease? {
+    ///
+    /// - Parameter evictions: nil to lease those that are not being evicted, whatever was.
+    func take(_ blobs: [Blob], since evictions: UInt64?) -> Lease? {
         let deadline = Clock.deadline(seconds: Double(Limits.leaseSeconds))
         let taken = state.withLock { state -> [Blob]? in
-            if state.hasLost(blobs, since: evictions) { return nil }
+            if let evictions, state.hasLost(blobs, since: evictions) { return nil }
             return blobs.filter { blob in
+                if state.leaving.contains(blob) { return false }
                 let room = state.leased.count < Limits.leasedBlobs
                 guard let entry = state.leased[blob] ?? (room ? (0, 0) : nil) else { return false }
                 state.leased[blob] = (entry.holders + 1, deadline)
