@@ -55,7 +55,7 @@ public enum Limits {
 
     /// Bytes of freed memory that the daemon keeps for its next buffers.
     public static let keptBytes = 64 << 20
-    /// Threads that may encode or decode at once, beside helpers: each takes 1.2 MiB of working memory.
+    /// Threads that may encode or decode at once, beside helpers: each takes 1.3 MiB of working memory.
     public static let codecScratches = 16
     /// Threads that help others to encode and decode.
     public static let codecHelpers = 64
