@@ -55,7 +55,7 @@ import Testing
         var found = 0
         for index in 0..<data.count - 64 where Array(data[index..<index + key.count]) == key {
             let fields = index + key.count..<index + key.count + 28
-            data[fields.lowerBound] = 3
+            data[fields.lowerBound] = 99
             let sealed = key + data[fields]
             let checksum = sealed.withUnsafeBytes { CRC32C.checksum($0) }
             withUnsafeBytes(of: checksum.littleEndian) {
@@ -69,7 +69,7 @@ import Testing
             Issue.record("a newer store was opened")
         } catch let error as LarderError {
             #expect(error.code == .storeUnusable)
-            #expect(error.message.contains("store format 3"), "\(error.message)")
+            #expect(error.message.contains("store format 99"), "\(error.message)")
         }
     }
 

@@ -8,8 +8,8 @@ import LarderSystem
 /// is a small database written in the same transaction (Docs/FORMAT.md, "Store").
 final class Shard: Sendable {
     /// Version of the layout of databases and records.
-    static let formatVersion: UInt32 = 2
-    private static let databaseCount = 14
+    static let formatVersion: UInt32 = 3
+    private static let databaseCount = 18
 
     let index: Int
     let directory: String
@@ -44,12 +44,20 @@ final class Shard: Sendable {
         let shared: Database
         /// Blob id to a stored chunk (Docs/FORMAT.md, "Chunk").
         let blobs: Database
+        /// Blob id and ``ChunkKey`` of each chunk that is it (``BlobOwner``) to nothing.
+        let owners: Database
+        /// Blob id of a blob that the sweep has moved to where it is now in `blobs`.
+        let moved: Database
+        /// Namespace id to what it takes of this shard.
+        let usage: Database
+        /// What restoring state has saved, by hour.
+        let savings: Database
         /// What is out of reach and not freed yet: ``Grave`` to nothing.
         let graveyard: Database
 
         static let names = [
             "meta", "models", "namespaces", "sessions", "names", "lines", "children", "chunks", "tombstones",
-            "prefixes", "shared", "blobs", "graveyard",
+            "prefixes", "shared", "blobs", "owners", "moved", "usage", "savings", "graveyard",
         ]
 
         init(_ transaction: borrowing WriteTransaction) throws(LMDBError) {
@@ -65,13 +73,17 @@ final class Shard: Sendable {
             prefixes = try transaction.open("prefixes", keys: .bytes)
             shared = try transaction.open("shared", keys: .bytes)
             blobs = try transaction.open("blobs", keys: .integers)
+            owners = try transaction.open("owners", keys: .bytes)
+            moved = try transaction.open("moved", keys: .bytes)
+            usage = try transaction.open("usage", keys: .bytes)
+            savings = try transaction.open("savings", keys: .bytes)
             graveyard = try transaction.open("graveyard", keys: .bytes)
         }
 
         var all: [Database] {
             [
                 meta, models, namespaces, sessions, names, lines, children, chunks, tombstones, prefixes, shared, blobs,
-                graveyard,
+                owners, moved, usage, savings, graveyard,
             ]
         }
     }
