@@ -47,6 +47,14 @@ public struct StoredChunk {
         guard end == bytes.count else { throw .length(expected: end, found: bytes.count) }
     }
 
+    /// The identity that the header of stored bytes names, unchecked; nil if they cannot be a chunk.
+    public static func identity(of bytes: UnsafeRawBufferPointer) -> UInt64? {
+        guard bytes.count >= ChunkHeader.byteCount,
+            UInt32(littleEndian: bytes.loadUnaligned(as: UInt32.self)) == ChunkHeader.magic
+        else { return nil }
+        return UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+    }
+
     /// Stored bytes by encoding and raw bytes by encoding, summed over the blocks.
     public func bytesByEncoding() -> [Encoding: (raw: Int, stored: Int)] {
         var sums: [Encoding: (raw: Int, stored: Int)] = [:]

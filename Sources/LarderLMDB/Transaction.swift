@@ -85,6 +85,13 @@ public struct ReadTransaction: ~Copyable, @unchecked Sendable, Transaction {
         mdb_txn_reset(handle)
     }
 
+    /// A snapshot of an environment as it is now.
+    public static func renewed(_ environment: borrowing Environment) throws(LMDBError) -> ReadTransaction {
+        let transaction = try ReadTransaction(environment)
+        try transaction.renew()
+        return transaction
+    }
+
     deinit { mdb_txn_abort(handle) }
 
     /// Takes the newest snapshot, mdb_txn_renew.

@@ -110,8 +110,27 @@ public enum Limits {
     public static let shards = 64
     /// Smallest byte cap of a shard.
     public static let shardBytesMinimum = 4 << 20
-    /// Part of a shard's map that data may fill; the rest is room for LMDB's copies on write.
-    public static let fillNumerator = 9
-    /// See ``fillNumerator``.
-    public static let fillDenominator = 10
+    /// The part of a shard's map, one in so many pages, that is kept for LMDB's copies on write.
+    public static let sparePart = 33
+    /// The same in a small map: one in so many, up to ``sparePages``.
+    public static let sparePartSmall = 10
+    /// See ``sparePartSmall``.
+    public static let sparePages = 1_024
+
+    // The compactor.
+
+    /// Blobs that one step of the sweep looks at.
+    public static let blobsPerSweep = 256
+    /// Chunks that are one blob, of which the sweep looks at when it judges the blob.
+    public static let ownersPerBlob = 16
+    /// Chunks that one step of the sweep evicts.
+    public static let evictionsPerSweep = 256
+    /// Bytes that a transaction without puts frees by the sweep beside it.
+    public static let smallSweepBytes = 256 << 10
+    /// Lines above a chunk's that are asked for a hole in its past.
+    public static let holeDepth = 64
+    /// Entries of the memory of heat, for all shards together: 16 bytes each.
+    public static let heatEntries = 1 << 20
+    /// Lines whose last use is remembered, for all shards together.
+    public static let activeLines = 1 << 16
 }

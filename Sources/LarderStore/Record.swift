@@ -109,10 +109,17 @@ struct ChunkRecord {
     var encoding: Encoding
     /// True if its blob may be other chunks' too (``PrefixRecord``).
     var isShared = false
+    /// The window of its component, in tokens, if that is a sliding one; else 0.
+    var window: UInt32 = 0
+    /// What its heat is remembered under (``HeatTracker``): the same when the same state is stored again.
+    var heatKey: UInt64 = 0
     var createdSeconds: UInt64
 
+    /// True if nothing behind it in its line can be restored without it.
+    var isLink: Bool { tokens > 0 && window == 0 }
+
     func sealed(key: UnsafeRawBufferPointer) -> [UInt8] {
-        var writer = ByteWriter(capacity: 48)
+        var writer = ByteWriter(capacity: 64)
         writer.write(blobID)
         writer.write(sequence)
         writer.write(tokens)
@@ -120,6 +127,8 @@ struct ChunkRecord {
         writer.write(storedBytes)
         writer.write(encoding.rawValue)
         writer.write(UInt8(isShared ? 1 : 0))
+        writer.write(window)
+        writer.write(heatKey)
         writer.write(createdSeconds)
         return Record.seal(writer, key: key)
     }
@@ -151,6 +160,8 @@ struct ChunkRecord {
         storedBytes = try reader.read(UInt32.self, "stored bytes")
         encoding = try reader.read(Encoding.self, "encoding")
         isShared = try reader.read(UInt8.self, "shared") != 0
+        window = try reader.read(UInt32.self, "window")
+        heatKey = try reader.read(UInt64.self, "heat key")
         createdSeconds = try reader.read(UInt64.self, "created")
         try reader.finish("a chunk record")
     }

@@ -59,6 +59,7 @@ extension Store {
                 request.add(try reader.plan(item), index, shard: try shardIndex(of: item.session))
             } catch { request.refuse([index], error) }
         }
+        reader.noteUse(items.lazy.map { ($0.session, $0.offset + UInt64($0.tokens)) })
         request.finish()
     }
 }

@@ -20,6 +20,7 @@ public final class Store: Sendable {
     let log: Logger
     let views = ViewGeneration()
     let leases = LeaseTable()
+    let turns = TurnClock()
     let speed = PageInSpeed()
     /// Held, by name, while a session of that name is made: names are unique over all shards.
     private let naming = (0..<64).map { _ in Monitor<Void>(()) }
@@ -40,7 +41,7 @@ public final class Store: Sendable {
         for index in 0..<configuration.shards {
             let shard = try Shard(
                 index: index, directory: "\(configuration.directory)/shard-\(index)", configuration: configuration,
-                storeID: storeID)
+                storeID: storeID, leases: leases, turns: turns)
             if index == 0 { storeID = shard.storeID }
             guard shard.storeID == storeID else {
                 throw LarderError(
@@ -267,6 +268,12 @@ public final class Store: Sendable {
             ("queue_mutations", UInt64(backlog.reduce(0) { $0 + $1.mutations })),
             ("commits", done.reduce(0) { $0 + $1.commits }), ("syncs", done.reduce(0) { $0 + $1.syncs }),
             ("blobs_freed", done.reduce(0) { $0 + $1.blobsFreed }), ("leased_blobs", UInt64(leases.count)),
+            ("put_bytes", done.reduce(0) { $0 + $1.putBytes }), ("swept_bytes", done.reduce(0) { $0 + $1.sweptBytes }),
+            ("moved_bytes", done.reduce(0) { $0 + $1.movedBytes }),
+        ]
+            + EvictionRule.allCases.map { rule in
+                ("evicted_\(rule.name)_chunks", done.reduce(0) { $0 + ($1.evicted[rule] ?? 0) })
+            } + [
             ("damaged_chunks", damage.withLock { $0 }),
         ]
     }

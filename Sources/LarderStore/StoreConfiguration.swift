@@ -17,6 +17,8 @@ public struct StoreConfiguration: Sendable {
     public var queueWaitSeconds = Limits.queueWaitSeconds
     /// Threads that help others to encode and decode.
     public var codecHelpers = 0
+    /// When the sweep begins and ends.
+    public var watermarks = Watermarks()
     /// False to leave dropped state where it is: for looking at a store.
     public var frees = true
 
@@ -27,6 +29,11 @@ public struct StoreConfiguration: Sendable {
         self.shards = shards
         self.queueBytes = queueBytes
         self.readers = readers
+    }
+
+    /// Chunks of a shard whose heat is remembered: as many as fit if they are of 32 KiB, and half as many that were evicted.
+    var heatEntries: Int {
+        min(Limits.heatEntries / shards, max(4_096, 3 * (capBytes / shards / (32 << 10)) / 2))
     }
 
     /// Bytes of a shard that are not its map: LMDB's lock file and the store's own.
@@ -47,6 +54,7 @@ public struct StoreConfiguration: Sendable {
                     + "\(shards * (Limits.shardBytesMinimum + overheadBytes)) bytes"
             )
         }
+        try watermarks.validate()
         guard queueBytes >= 1 << 20 else {
             throw LarderError(.invalidArgument, "a queue of \(queueBytes) bytes is too small; give at least 1 MiB")
         }
@@ -69,5 +77,29 @@ extension StoreConfiguration {
             directory: directory, capBytes: shards * (bytes + (64 << 20)), shards: shards)
         configuration.frees = false
         return configuration
+    }
+}
+
+/// How full a store may be, as parts of what data may take (the cap less what LMDB needs to copy pages).
+public struct Watermarks: Sendable, Hashable {
+    /// Above this the sweep begins.
+    public var high: Double
+    /// Down to this it goes.
+    public var low: Double
+
+    /// Watermarks from their fields.
+    public init(high: Double = 0.98, low: Double = 0.96) {
+        self.high = high
+        self.low = low
+    }
+
+    /// Throws ``LarderError`` with ``ErrorCode/invalidArgument`` unless 0.1 <= low < high <= 1.
+    public func validate() throws(LarderError) {
+        guard low >= 0.1, low < high, high <= 1 else {
+            throw LarderError(
+                .invalidArgument,
+                "watermarks of \(low) and \(high) make no sweep; the low one must be at least 0.1 and below the high one, "
+                    + "which is at most 1")
+        }
     }
 }

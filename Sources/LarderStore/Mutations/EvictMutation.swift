@@ -8,16 +8,12 @@ final class EvictMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable 
     private let track: LinePath.Track
     private let offset: UInt64
     private let rule: EvictionRule
-    private let leases: LeaseTable
-    /// What is claimed for the eviction until it is complete.
-    private var leaving: LeaseTable.Blob?
 
-    init(session: UInt64, _ track: LinePath.Track, offset: UInt64, rule: EvictionRule, leases: LeaseTable) {
+    init(session: UInt64, _ track: LinePath.Track, offset: UInt64, rule: EvictionRule) {
         self.session = session
         self.track = track
         self.offset = offset
         self.rule = rule
-        self.leases = leases
     }
 
     func apply(_ context: inout WriteContext) throws {
@@ -26,22 +22,11 @@ final class EvictMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable 
         guard let (key, chunk) = try path.find(track, offset, context.transaction, context.shard),
             var line = try context.line(key.line)
         else { throw LarderError(.miss, "no chunk starts at \(offset)") }
-        let blob = LeaseTable.Blob(shard: context.shard.index, id: chunk.blobID)
-        guard leases.beginEviction(blob) else {
+        guard try context.evict(key, chunk, from: &line, rule: rule) != nil else {
             throw LarderError(.busy, "the chunk at \(offset) is being paged in; evict it later")
         }
-        leaving = blob
-        _ = try key.words.withBytes { try context.transaction.delete(context.shard.databases.chunks, $0) }
-        if try context.release(chunk) { try context.bury(.blob(chunk.blobID)) }
-        line.remove(chunk)
         try context.put(line, line: key.line)
-        try context.bury(Tombstone(tokens: chunk.tokens, rule: rule, evictedSeconds: Clock.wallSeconds()), at: key)
         value = ()
-    }
-
-    override func complete(_ failure: LarderError?) {
-        if let leaving { leases.endEviction(leaving) }
-        super.complete(failure)
     }
 }
 
@@ -54,7 +39,6 @@ extension Store {
         let (_, description) = try reader.context(session).component(rank: rank, component)
         let track = LinePath.Track(
             rank: rank, component: UInt8(component), isState: description.kind == .recurrent)
-        try writer(of: session).perform(
-            EvictMutation(session: session, track, offset: offset, rule: rule, leases: leases))
+        try writer(of: session).perform(EvictMutation(session: session, track, offset: offset, rule: rule))
     }
 }

@@ -5,6 +5,10 @@ import LarderSystem
 protocol Mutation: AnyObject, Sendable {
     /// Bytes that it keeps in memory while it waits.
     var byteCount: Int { get }
+    /// Bytes that it adds to the store, about; known once it is prepared.
+    var storedByteCount: Int { get }
+    /// Sessions that it adds chunks to: nothing that they see is evicted to make room for it.
+    var growingSessions: Set<UInt64> { get }
     /// True if the commit must survive power loss before it is completed.
     var isDurable: Bool { get }
     /// Does, before the transaction begins, what needs none.
@@ -17,6 +21,8 @@ protocol Mutation: AnyObject, Sendable {
 }
 
 extension Mutation {
+    var storedByteCount: Int { byteCount }
+    var growingSessions: Set<UInt64> { [] }
     func prepare(_: CodecTeam) {}
 }
 

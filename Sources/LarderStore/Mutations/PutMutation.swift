@@ -41,6 +41,13 @@ struct PreparedChunk: Sendable {
     /// First token past the chunk; the offset itself for a recurrent state.
     var end: UInt64 { offset + UInt64(shape.tokens) }
 
+    /// Adds what the sweep wants to know of it.
+    func describe(_ record: inout ChunkRecord) {
+        record.window = component.kind == .sliding ? component.window : 0
+        record.heatKey =
+            prefix?.heatKey ?? HeatKey.of(session: session, rank: rank, component: componentIndex, offset: offset)
+    }
+
     /// Where it stands in a line.
     func key(in line: UInt64) -> ChunkKey {
         ChunkKey(line: line, rank: rank, component: componentIndex, offset: offset)
@@ -57,6 +64,8 @@ final class PutMutation: Mutation, @unchecked Sendable {
     private var results: [Result<Int, LarderError>] = []
     let isDurable: Bool
     let byteCount: Int
+    var growingSessions: Set<UInt64> { Set(chunks.map(\.session)) }
+    var storedByteCount: Int { chunks.reduce(0) { $0 + ($1.encoded?.byteCount ?? 256) } }
 
     /// Takes memory for the chunks. ``encode(_:_:)`` or ``copy(_:_:)`` follows.
     init(
@@ -160,7 +169,10 @@ final class PutMutation: Mutation, @unchecked Sendable {
             try requireSameBytes(chunk, record, context)
             return Int(record.storedBytes)
         }
-        let record = try shared(chunk, to: session.head, &context) ?? write(chunk, to: session.head, &context)
+        let record =
+            try shared(chunk, to: session.head, &context)
+            ?? write(chunk, to: session.head, namespaceID: session.namespaceID, &context)
+        context.shard.heat.stored(record.heatKey)
         // Readers look for a line's chunks only from its lowest on. (Others that see the line do not see this chunk.)
         if head.add(record, at: chunk.offset) { context.changedSessions.append(id) }
         written.lines[session.head] = head
@@ -185,30 +197,32 @@ final class PutMutation: Mutation, @unchecked Sendable {
             encoding: prefix.encoding, createdSeconds: Clock.wallSeconds())
         record.sequence = context.takeBlobID()
         record.isShared = true
+        chunk.describe(&record)
+        try context.own(record.blobID, by: chunk.key(in: line))
         try context.put(record, chunk.key(in: line))
         return record
     }
 
     private func write(
-        _ chunk: PreparedChunk, to line: UInt64, _ context: inout WriteContext
+        _ chunk: PreparedChunk, to line: UInt64, namespaceID: UInt32, _ context: inout WriteContext
     ) throws -> ChunkRecord {
         guard let encoded = chunk.encoded else {
-            throw LarderError(.busy, "the chunk at \(chunk.offset) was truncated while it was put; put it again")
+            throw LarderError(
+                .busy, "what is stored of the chunk at \(chunk.offset) went while it was put; put it again, with its bytes")
         }
         guard context.takeRoom(bytes: encoded.byteCount) else { throw LarderError.capReached }
         let blobID = context.takeBlobID()
         var record = ChunkRecord(
             blobID: blobID, tokens: chunk.shape.tokens, rawBytes: UInt32(chunk.shape.rawBytes),
             storedBytes: UInt32(encoded.byteCount), encoding: encoded.encoding, createdSeconds: Clock.wallSeconds())
-        let blobs = context.shard.databases.blobs
-        let room = try withUnsafeBytes(of: blobID) {
-            try context.transaction.reserve(blobs, appending: $0, byteCount: encoded.byteCount)
-        }
+        chunk.describe(&record)
+        let room = try context.append(blob: blobID, byteCount: encoded.byteCount, namespaceID: namespaceID)
         encoded.write(to: room.baseAddress!, blobID: blobID)
         if let place = chunk.prefix {
             record.isShared = true
             try context.share(record, as: place)
         }
+        try context.own(blobID, by: chunk.key(in: line))
         try context.put(record, chunk.key(in: line))
         return record
     }
@@ -274,10 +288,7 @@ final class PutMutation: Mutation, @unchecked Sendable {
     /// Throws `conflict` unless a stored blob holds the chunk's raw bytes.
     private func requireEqual(_ chunk: PreparedChunk, blob: UInt64, _ context: borrowing WriteContext) throws {
         func bytes(_ blob: UInt64) throws -> UnsafeRawBufferPointer {
-            let found = try withUnsafeBytes(of: blob) {
-                try context.transaction.get(context.shard.databases.blobs, $0)
-            }
-            guard let found else { throw chunk.damaged("its bytes are gone") }
+            guard let found = try BlobLog.find(blob, context.transaction, context.shard) else { throw chunk.damaged("its bytes are gone") }
             return found
         }
         let stored = try bytes(blob)

@@ -44,7 +44,7 @@ final class OpenSessionMutation: AwaitedMutation<(id: UInt64, created: Bool)>, M
             _ = try WordKey(lost).withBytes { try context.transaction.delete(context.shard.databases.sessions, $0) }
         }
         let id = context.takeSessionID()
-        let head = try context.makeLine(on: nil, head: id)
+        let head = try context.makeLine(on: nil, head: id, namespaceID: namespaceID)
         var record = SessionRecord(
             namespaceID: namespaceID, name: name, head: head, createdSeconds: Clock.wallSeconds())
         record.models = [(rank, model.id)]
@@ -132,7 +132,8 @@ final class ForkMutation: AwaitedMutation<UInt64>, Mutation, @unchecked Sendable
         }
         let id = context.takeSessionID()
         var fork = SessionRecord(
-            namespaceID: record.namespaceID, name: name, head: try context.makeLine(on: seen, head: id),
+            namespaceID: record.namespaceID, name: name,
+            head: try context.makeLine(on: seen, head: id, namespaceID: record.namespaceID),
             createdSeconds: Clock.wallSeconds())
         fork.models = record.models
         try context.put(fork, session: id)

@@ -154,13 +154,17 @@ extension StoreReader {
     ) throws(LarderError) -> ResumePlan {
         // What a plan that lost chunks had beside them stays while the next one is made: it loses no more.
         var held: Lease?
+        store.turns.countTurn()
         defer { withExtendedLifetime(held) {} }
         for attempt in 0..<Limits.resumeAttempts {
             let evictions = store.leases.evictions
             let context = try context(session)
             let planner = try planner(context)
             let plan = plan(planner, atMost: bound, prefillRate: prefillRate)
-            if lease(plan.chunks, session: session, shard: context.shard, since: evictions) { return plan }
+            if lease(plan.chunks, session: session, shard: context.shard, since: evictions) {
+                noteUse([(session, plan.offset)])
+                return plan
+            }
             held = store.leases.take(
                 plan.chunks.map { LeaseTable.Blob(shard: context.shard, id: $0.blobID) }, since: nil)
             if attempt > 2 { Clock.sleep(milliseconds: 1) }

@@ -78,6 +78,7 @@ extension StoreReader {
             for chunk in chunks {
                 results[chunk.index] = chunk.damage.map { .failure(damaged(chunk, $0)) } ?? .success(chunk.outcome)
             }
+            noteUse(items.lazy.map { ($0.session, $0.offset + 1) })
             store.speed.note(bytes: chunks.reduce(0) { $0 + $1.rawBytes }, nanoseconds: Clock.now() - start)
             return results.map { $0! }
         }
@@ -119,6 +120,7 @@ extension StoreReader {
             guard let (key, record) = try context.path.find(track, item.offset, transaction, shard) else {
                 throw LarderError(.miss, "no chunk of component '\(component.name)' starts at \(item.offset)")
             }
+            shard.heat.use(record.heatKey)
             do {
                 guard let bytes = try blob(record.blobID, transaction, shard) else {
                     throw ChunkDamage.length(expected: Int(record.storedBytes), found: 0)

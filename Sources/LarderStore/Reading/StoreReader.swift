@@ -147,6 +147,6 @@ public final class StoreReader {
 
     func blob(_ id: UInt64, _ transaction: borrowing ReadTransaction, _ shard: Shard) throws -> UnsafeRawBufferPointer?
     {
-        try withUnsafeBytes(of: id) { try transaction.get(shard.databases.blobs, $0) }
+        try BlobLog.find(id, transaction, shard)
     }
 }

@@ -53,8 +53,13 @@ final class LeaseTable: Sendable {
         return taken.map { Lease(self, $0) }
     }
 
+    /// True if a blob is under lease.
+    func isLeased(_ blob: Blob) -> Bool {
+        state.withLock { state in state.leased[blob].map { $0.deadline > Clock.now() } ?? false }
+    }
+
     /// Claims a blob for eviction until ``endEviction(_:)``; false while it is under lease.
-    func beginEviction(_ blob: Blob) -> Bool {
+    fileprivate func beginEviction(_ blob: Blob) -> Bool {
         state.withLock { state in
             if let entry = state.leased[blob], entry.deadline > Clock.now() { return false }
             state.leaving.insert(blob)
@@ -63,7 +68,7 @@ final class LeaseTable: Sendable {
     }
 
     /// The eviction is committed, or came to nothing.
-    func endEviction(_ blob: Blob) {
+    fileprivate func endEviction(_ blob: Blob) {
         state.withLock { state in
             state.leaving.remove(blob)
             if state.recent.count == 2 * Limits.recentEvictions {
@@ -85,6 +90,23 @@ final class LeaseTable: Sendable {
             }
         }
     }
+}
+
+/// Blobs that a transaction evicts, until it is committed or comes to nothing: no lease is given on them meanwhile.
+final class EvictionClaims {
+    private let table: LeaseTable
+    private var blobs: [LeaseTable.Blob] = []
+
+    init(_ table: LeaseTable) { self.table = table }
+
+    /// False while the blob is under lease.
+    func take(_ blob: LeaseTable.Blob) -> Bool {
+        guard table.beginEviction(blob) else { return false }
+        blobs.append(blob)
+        return true
+    }
+
+    deinit { for blob in blobs { table.endEviction(blob) } }
 }
 
 /// A lease; given back with the object.

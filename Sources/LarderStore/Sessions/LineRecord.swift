@@ -29,6 +29,8 @@ struct LineRecord {
     var depth: UInt32
     /// The session that writes to it; 0 for none.
     var head: UInt64
+    /// The namespace that its session is or was in.
+    var namespaceID: UInt32
     /// Lines whose parent it is.
     var children: UInt32 = 0
     /// The largest limit that any child ever had.
@@ -39,6 +41,9 @@ struct LineRecord {
     var lowestTokens = UInt64.max
     /// See ``lowestTokens``.
     var lowestState = UInt64.max
+    /// Where the lowest chunk of attention lay that was evicted from the line and not put again; `.max` for none. What
+    /// reaches beyond cannot be restored.
+    var holeAt = UInt64.max
     /// Chunks of its own, their raw and their stored bytes.
     var chunks: UInt64 = 0
     var rawBytes: UInt64 = 0
@@ -46,7 +51,11 @@ struct LineRecord {
     /// Seconds since 1970.
     var changedSeconds: UInt64
 
-    init(parent: (line: UInt64, depth: UInt32, view: LineView)?, head: UInt64, changedSeconds: UInt64) {
+    init(
+        parent: (line: UInt64, depth: UInt32, view: LineView)?, head: UInt64, namespaceID: UInt32,
+        changedSeconds: UInt64
+    ) {
+        self.namespaceID = namespaceID
         self.parent = parent?.line ?? 0
         view = parent?.view ?? LineView(limit: 0, asOf: 0)
         depth = parent.map { $0.depth + 1 } ?? 0
@@ -71,11 +80,19 @@ struct LineRecord {
             lowestTokens = min(lowestTokens, offset)
         }
         changedSeconds = record.createdSeconds
+        // Whether another hole is behind is not known: then it is as if there were none.
+        if record.isLink && offset == holeAt { holeAt = .max }
         return lowest < before
     }
 
     /// Counts a chunk out.
     mutating func remove(_ record: ChunkRecord) { count(record, sign: -1) }
+
+    /// Counts out a chunk that was evicted.
+    mutating func evict(_ record: ChunkRecord, at offset: UInt64) {
+        remove(record)
+        if record.isLink { holeAt = min(holeAt, offset) }
+    }
 
     private mutating func count(_ record: ChunkRecord, sign: Int) {
         chunks = chunks &+ UInt64(bitPattern: Int64(sign))
@@ -84,16 +101,17 @@ struct LineRecord {
     }
 
     func sealed(key: UnsafeRawBufferPointer) -> [UInt8] {
-        var writer = ByteWriter(capacity: 112)
+        var writer = ByteWriter(capacity: 128)
         writer.write(parent)
         writer.write(view.limit)
         writer.write(view.asOf)
         writer.write(depth)
         writer.write(head)
+        writer.write(namespaceID)
         writer.write(children)
         writer.write(largestLimit)
         writer.write(UInt8(hasLateChunks ? 1 : 0))
-        for value in [lowestTokens, lowestState, chunks, rawBytes, storedBytes, changedSeconds] { writer.write(value) }
+        for value in [lowestTokens, lowestState, holeAt, chunks, rawBytes, storedBytes, changedSeconds] { writer.write(value) }
         return Record.seal(writer, key: key)
     }
 
@@ -104,11 +122,13 @@ struct LineRecord {
             limit: try reader.read(UInt64.self, "limit"), asOf: try reader.read(UInt64.self, "as of"))
         depth = try reader.read(UInt32.self, "depth")
         head = try reader.read(UInt64.self, "head")
+        namespaceID = try reader.read(UInt32.self, "namespace id")
         children = try reader.read(UInt32.self, "children")
         largestLimit = try reader.read(UInt64.self, "largest limit")
         hasLateChunks = try reader.read(UInt8.self, "late chunks") != 0
         lowestTokens = try reader.read(UInt64.self, "lowest tokens")
         lowestState = try reader.read(UInt64.self, "lowest state")
+        holeAt = try reader.read(UInt64.self, "hole")
         chunks = try reader.read(UInt64.self, "chunks")
         rawBytes = try reader.read(UInt64.self, "raw bytes")
         storedBytes = try reader.read(UInt64.self, "stored bytes")

@@ -22,9 +22,11 @@ extension WriteContext {
     }
 
     /// A new line that a session writes to from now on.
-    mutating func makeLine(on seen: Seen?, head session: UInt64) throws -> UInt64 {
+    mutating func makeLine(on seen: Seen?, head session: UInt64, namespaceID: UInt32) throws -> UInt64 {
         let id = takeLineID()
-        try put(LineRecord(parent: seen, head: session, changedSeconds: Clock.wallSeconds()), line: id)
+        try put(
+            LineRecord(parent: seen, head: session, namespaceID: namespaceID, changedSeconds: Clock.wallSeconds()),
+            line: id)
         if let seen { try adopt(child: id, seen) }
         return id
     }
@@ -38,7 +40,10 @@ extension WriteContext {
         changedSessions.append(session)
         if record.chunks == 0 && record.children == 0 {
             if record.parent == seen?.line ?? 0 && (seen == nil || record.view.limit <= limit) { return head }
-            try put(LineRecord(parent: seen, head: session, changedSeconds: Clock.wallSeconds()), line: head)
+            try put(
+                LineRecord(
+                    parent: seen, head: session, namespaceID: record.namespaceID, changedSeconds: Clock.wallSeconds()),
+                line: head)
             // First the new parent, which may be the old one: it must not look childless in between.
             if let seen { try adopt(child: head, seen) }
             if record.parent == seen?.line ?? 0 {
@@ -48,13 +53,13 @@ extension WriteContext {
             }
             return head
         }
-        let id = try makeLine(on: seen, head: session)
+        let id = try makeLine(on: seen, head: session, namespaceID: record.namespaceID)
         try leave(head)
         return id
     }
 
     /// Lets a line be nobody's head; what nobody sees of it is freed in time.
-    func leave(_ head: UInt64) throws {
+    mutating func leave(_ head: UInt64) throws {
         guard var record = try line(head) else { return }
         record.head = 0
         try put(record, line: head)
@@ -62,7 +67,7 @@ extension WriteContext {
     }
 
     /// Lets a line that is nobody's head see no more of its parent than its children see through it.
-    func narrow(_ id: UInt64, _ record: inout LineRecord, to views: [LineView]) throws {
+    mutating func narrow(_ id: UInt64, _ record: inout LineRecord, to views: [LineView]) throws {
         let most = LineView(limit: views.map(\.limit).max() ?? 0, asOf: views.map(\.asOf).max() ?? 0)
         let narrowed = record.view.through(most)
         guard record.parent != 0, narrowed != record.view else { return }
@@ -88,7 +93,7 @@ extension WriteContext {
         try uncount(childOf: parent)
     }
 
-    private func uncount(childOf parent: UInt64) throws {
+    private mutating func uncount(childOf parent: UInt64) throws {
         guard var record = try line(parent), record.children > 0 else { return }
         record.children -= 1
         try put(record, line: parent)

@@ -101,11 +101,18 @@ extension WriteContext {
         }
     }
 
-    /// Lets go of a chunk's blob. Returns true if nothing refers to it any more, and it is to be freed.
-    func release(_ chunk: ChunkRecord) throws -> Bool {
+    /// Lets go of a chunk's blob, and frees it if nothing else refers to it. Returns the bytes freed.
+    @discardableResult
+    mutating func letGo(_ chunk: ChunkRecord, of key: ChunkKey, namespaceID: UInt32) throws -> Int {
+        try disown(chunk.blobID, by: key)
+        return try release(chunk) ? delete(blob: chunk.blobID, namespaceID: namespaceID) : 0
+    }
+
+    /// Returns true if nothing refers to a chunk's blob any more, and it is to be freed.
+    private func release(_ chunk: ChunkRecord) throws -> Bool {
         guard chunk.isShared else { return true }
         let place = try WordKey(chunk.blobID).withBytes { blob in
-            try transaction.get(shard.databases.shared, blob).map { try PrefixPlace($0) }
+            try transaction.get(shard.databases.shared, blob).flatMap { try? PrefixPlace($0) }
         }
         // Without the way back to its key nothing is known of others: it stays.
         guard let place, var record = try PrefixRecord.find(place, transaction, shard), record.blobID == chunk.blobID
@@ -128,6 +135,7 @@ extension StoreReader {
     ) throws(LarderError) -> Int {
         guard let space = store.catalog.namespace(named: namespace) else { return 0 }
         try Store.requireAccess(space, userID)
+        store.turns.countTurn()
         guard component <= UInt16(UInt8.max) else { return 0 }
         return try holdingSnapshots { () throws(LarderError) in
             for (index, key) in keys.enumerated() {

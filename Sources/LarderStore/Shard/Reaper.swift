@@ -1,7 +1,7 @@
 import LarderLMDB
 import LarderModel
 
-/// Frees what the graveyard names: blobs, and what nobody sees of lines.
+/// Frees what the graveyard names: what nobody sees of lines.
 enum Reaper {
     /// Frees at most ``LarderModel/Limits/blobsPerReap`` blobs, oldest graves first. Nothing left if both counts are 0.
     static func step(_ context: inout WriteContext) throws -> (graves: Int, blobs: Int) {
@@ -16,9 +16,6 @@ enum Reaper {
         for grave in graves where freed.blobs < Limits.blobsPerReap {
             var isEmpty = true
             switch grave {
-            case .blob(let id):
-                try delete(blob: id, context)
-                freed.blobs += 1
             case .line(let id):
                 let count = try free(line: id, limit: Limits.blobsPerReap - freed.blobs, &context)
                 freed.blobs += count
@@ -41,7 +38,7 @@ enum Reaper {
         let unseen = try unseenChunks(of: id, record, views, limit: limit, context)
         for (key, chunk) in unseen {
             if let chunk {
-                if try context.release(chunk) { try delete(blob: chunk.blobID, context) }
+                try context.letGo(chunk, of: key, namespaceID: record.namespaceID)
                 record.remove(chunk)
             }
             _ = try key.words.withBytes { try context.transaction.delete(context.shard.databases.chunks, $0) }
@@ -102,9 +99,5 @@ enum Reaper {
             }
         }
         return found.flatMap { $0.isBeside(bound) ? $0 : nil }
-    }
-
-    private static func delete(blob id: UInt64, _ context: borrowing WriteContext) throws {
-        _ = try withUnsafeBytes(of: id) { try context.transaction.delete(context.shard.databases.blobs, $0) }
     }
 }

@@ -17,6 +17,11 @@ final class Shard: Sendable {
     let databases: Databases
     let storeID: StoreID
     let mapPages: Int
+    private let watermarks: Watermarks
+    /// Blobs that must not be evicted now; one table for all shards.
+    let leases: LeaseTable
+    /// How likely its chunks are to be wanted.
+    let heat: HeatTracker
 
     /// The databases of an environment. Keys of all but `blobs` sort as bytes.
     struct Databases: Sendable {
@@ -91,10 +96,14 @@ final class Shard: Sendable {
     /// Opens or creates the shard in `directory`, after checking what is there.
     ///
     /// - Parameter storeID: the id that the other shards have, or a new one for shard 0 of a new store.
-    init(index: Int, directory: String, configuration: StoreConfiguration, storeID proposed: StoreID)
-        throws(LarderError)
-    {
+    init(
+        index: Int, directory: String, configuration: StoreConfiguration, storeID proposed: StoreID, leases: LeaseTable,
+        turns: TurnClock
+    ) throws(LarderError) {
         self.index = index
+        self.leases = leases
+        watermarks = configuration.watermarks
+        heat = HeatTracker(capacity: configuration.heatEntries, turns)
         self.directory = directory
         let path = "\(directory)/data.mdb"
         do throws(any Error) {
@@ -202,19 +211,27 @@ final class Shard: Sendable {
     }
 
     /// Pages that data may take: the rest is what LMDB needs to copy pages that it changes.
-    var usablePages: Int { mapPages / Limits.fillDenominator * Limits.fillNumerator }
+    var usablePages: Int {
+        mapPages - max(mapPages / Limits.sparePart, min(mapPages / Limits.sparePartSmall, Limits.sparePages))
+    }
+
+    /// Pages in use above which the sweep begins, and down to which it goes.
+    var highPages: Int { Int(Double(usablePages) * watermarks.high) }
+    /// See ``highPages``.
+    var lowPages: Int { Int(Double(usablePages) * watermarks.low) }
+
+    /// Bytes that one transaction commits together, unless a single chunk is larger: few enough that what it frees, which
+    /// can be used two commits later, is not missed.
+    var batchBytes: Int { min(Limits.bytesPerCommit, max(mapPages * 4_096 / 32, 256 << 10)) }
 }
 
 /// What waits to be freed.
 enum Grave {
-    /// A blob that nothing refers to.
-    case blob(UInt64)
     /// A line that may have chunks which nobody sees.
     case line(UInt64)
 
     var words: WordKey {
         switch self {
-        case .blob(let id): WordKey(0, id)
         case .line(let id): WordKey(1, id)
         }
     }
@@ -222,7 +239,6 @@ enum Grave {
     init?(_ key: UnsafeRawBufferPointer) {
         guard key.count == 16 else { return nil }
         switch WordKey.word(key, 0) {
-        case 0: self = .blob(WordKey.word(key, 1))
         case 1: self = .line(WordKey.word(key, 1))
         default: return nil
         }

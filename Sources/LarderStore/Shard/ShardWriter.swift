@@ -1,6 +1,6 @@
 // The one thread that writes to a shard. It drains a bounded queue, applies what fits in one transaction, commits, makes
-// the commit durable if any of its mutations asks for it, and completes them. In its idle moments, and before it calls a
-// shard full, it frees what was dropped, a few blobs a transaction, so that a page-out never waits long behind it.
+// the commit durable if any of its mutations asks for it, and completes them. In its idle moments it frees what was
+// dropped and sweeps, a little a transaction, so that a page-out never waits long behind it (ShardWriter+Room).
 import LarderCodec
 import LarderLMDB
 import LarderModel
@@ -8,12 +8,14 @@ import LarderSystem
 import Logging
 
 final class ShardWriter: Sendable {
-    private struct Queue {
+    struct Queue {
         var waiting: [any Mutation] = []
         var bytes = 0
         var isStopping = false
         var hasStopped = false
         var mayHaveGraves: Bool
+        /// True while more is in use than the low watermark allows, since the high one was passed.
+        var isSweeping = false
     }
 
     /// What a writer has done since it started.
@@ -21,18 +23,29 @@ final class ShardWriter: Sendable {
         var commits: UInt64 = 0
         var syncs: UInt64 = 0
         var blobsFreed: UInt64 = 0
+        /// Stored bytes of the chunks that were put.
+        var putBytes: UInt64 = 0
+        /// Stored bytes that the sweep freed, and that it wrote anew.
+        var sweptBytes: UInt64 = 0
+        var movedBytes: UInt64 = 0
+        /// Chunks evicted, by rule.
+        var evicted: [EvictionRule: UInt64] = [:]
     }
 
-    private let shard: Shard
+    let shard: Shard
     private let team: CodecTeam
     private let views: ViewGeneration
     private let queueBytes: Int
-    private let waitSeconds: Int
-    private let queue: Monitor<Queue>
-    private let totals = Monitor(Totals())
-    private let log: Logger
+    let waitSeconds: Int
+    let queue: Monitor<Queue>
+    let totals = Monitor(Totals())
+    let log: Logger
     /// For the writer's thread only.
-    private nonisolated(unsafe) let scratch = CodecScratch()
+    nonisolated(unsafe) let scratch = CodecScratch()
+    /// Pages in use after the last commit. For the writer's thread only.
+    nonisolated(unsafe) var usedPages = 0
+    /// Bytes to put before the sweep looks again, because it found little to free. For the writer's thread only.
+    nonisolated(unsafe) var futility = 0
 
     /// Starts the writer's thread.
     ///
@@ -49,6 +62,9 @@ final class ShardWriter: Sendable {
         waitSeconds = configuration.queueWaitSeconds
         self.log = log
         queue = Monitor(Queue(mayHaveGraves: configuration.frees))
+        do { usedPages = try shard.usedPages(try ReadTransaction.renewed(shard.environment)) } catch {
+            throw LarderError(.storage, "the store could not be read: \(error)")
+        }
         do {
             try WorkerThread(name: "writer-\(shard.index)") { [self] in run() }.detach()
         } catch { throw LarderError(.storage, "\(error)") }
@@ -118,12 +134,21 @@ final class ShardWriter: Sendable {
 
     // MARK: the thread
 
+    private enum Work {
+        case write([any Mutation])
+        case reap
+        case sweep
+        case end
+    }
+
     private func run() {
-        while true {
-            let (batch, isStopping, reap) = takeBatch()
-            if !batch.isEmpty { write(batch) }
-            if batch.isEmpty && reap { reapStep() }
-            if batch.isEmpty && isStopping { break }
+        loop: while true {
+            switch nextWork() {
+            case .write(let batch): write(batch)
+            case .reap: reapStep()
+            case .sweep: sweepIdly()
+            case .end: break loop
+            }
         }
         do { try shard.environment.synchronise() } catch {
             log.error("the last sync failed", metadata: ["error": "\(error)"])
@@ -131,56 +156,69 @@ final class ShardWriter: Sendable {
         queue.signal { $0.hasStopped = true }
     }
 
-    private func takeBatch() -> (batch: [any Mutation], isStopping: Bool, reap: Bool) {
-        let taken = queue.wait { queue -> ([any Mutation], Bool, Bool)? in
+    private func nextWork() -> Work {
+        queue.wait { [batchBytes = shard.batchBytes] queue -> Work? in
             if queue.waiting.isEmpty {
-                return queue.isStopping || queue.mayHaveGraves ? ([], queue.isStopping, queue.mayHaveGraves) : nil
+                if queue.isStopping { return .end }
+                if queue.mayHaveGraves { return .reap }
+                return queue.isSweeping ? .sweep : nil
             }
             var count = 0
             var bytes = 0
-            while count < queue.waiting.count, count < Limits.putsPerCommit, count == 0 || bytes < Limits.bytesPerCommit
-            {
+            while count < queue.waiting.count, count < Limits.putsPerCommit, count == 0 || bytes < batchBytes {
                 bytes += queue.waiting[count].byteCount
                 count += 1
             }
-            defer {
-                queue.waiting.removeFirst(count)
-                queue.mayHaveGraves = true
-            }
-            return (Array(queue.waiting[..<count]), queue.isStopping, false)
+            defer { queue.waiting.removeFirst(count) }
+            return .write(Array(queue.waiting[..<count]))
         }!
-        return taken
     }
 
     /// Writes a batch in one transaction, or each mutation in its own where together they fail.
     private func write(_ batch: [any Mutation]) {
         for mutation in batch { mutation.prepare(team) }
-        makeRoom(bytes: batch.reduce(0) { $0 + $1.byteCount })
+        let deadline = Clock.deadline(seconds: Double(waitSeconds))
+        makeRoom(bytes: batch.reduce(0) { $0 + $1.storedByteCount }, growing: growing(batch), until: deadline)
         if case .done(let refusals) = attempt(batch) {
             finish(batch, refusals)
             return
         }
-        // No room for it all: free what was dropped, then try each by itself.
-        while reapStep() {}
-        makeFreedPagesUsable()
         for mutation in batch {
-            switch attempt([mutation]) {
+            var outcome = attempt([mutation])
+            // The map has room, but what was freed just now cannot be used yet,
+            if case .noRoom(_, isDisk: false) = outcome {
+                makeFreedPagesUsable()
+                outcome = attempt([mutation])
+            }
+            // or there is no run of pages that is long enough: what the sweep frees lies side by side.
+            var place: UInt64 = 0
+            while case .noRoom(_, isDisk: false) = outcome, Clock.now() < deadline,
+                makeRun(bytes: 2 * mutation.storedByteCount, growing: mutation.growingSessions, from: &place)
+            {
+                outcome = attempt([mutation])
+            }
+            switch outcome {
             case .done(let refusals): finish([mutation], refusals)
-            case .noRoom(let refusal): finish([mutation], [refusal])
+            case .noRoom(let refusal, _): finish([mutation], [refusal])
             }
         }
+    }
+
+    private func growing(_ batch: [any Mutation]) -> Set<UInt64> {
+        batch.reduce(into: []) { $0.formUnion($1.growingSessions) }
     }
 
     private enum Outcome {
         /// Committed: what each mutation is to be told.
         case done([LarderError?])
         /// Nothing was written, because neither map nor disk had room for it.
-        case noRoom(LarderError)
+        case noRoom(LarderError, isDisk: Bool)
     }
 
     /// One transaction for all of `batch`.
     private func attempt(_ batch: [any Mutation]) -> Outcome {
         var refusals: [LarderError?] = []
+        let bytes = batch.reduce(0) { $0 + $1.storedByteCount }
         do {
             var context = try WriteContext.begin(shard, scratch)
             for mutation in batch {
@@ -191,19 +229,24 @@ final class ShardWriter: Sendable {
                     refusals.append(error)
                 }
             }
+            try sweepBeside(&context, bytes: bytes, growing: growing(batch))
             let changed = context.changedSessions
+            let hasGraves = context.hasGraves
+            usedPages = context.usedPages
             try context.commit()
             for session in changed { views.bump(session) }
+            if hasGraves { queue.withLock { $0.mayHaveGraves = true } }
             if batch.contains(where: \.isDurable) { try shard.environment.synchronise() }
         } catch {
-            let failure = writeFailure(error, bytes: batch.reduce(0) { $0 + $1.byteCount })
-            if failure.code == .full { return .noRoom(failure) }
+            let failure = writeFailure(error, bytes: bytes)
+            if failure.code == .full { return .noRoom(failure, isDisk: (error as? LMDBError)?.isMapFull != true) }
             log.error("a commit failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"])
             return .done(batch.map { _ in failure })
         }
         totals.withLock {
             $0.commits += 1
             $0.syncs += batch.contains(where: \.isDurable) ? 1 : 0
+            $0.putBytes += UInt64(bytes)
         }
         return .done(refusals)
     }
@@ -211,8 +254,10 @@ final class ShardWriter: Sendable {
     /// What a failed commit means to the peer. LMDB reports a write that the disk had only part of the room for as EIO.
     private func writeFailure(_ error: any Error, bytes: Int) -> LarderError {
         if let error = error as? LMDBError, error.isMapFull {
-            let remedy = "drop sessions that are not wanted, or raise the cap"
-            return LarderError(.full, "the store has no run of free pages for this chunk; \(remedy)")
+            return LarderError(
+                .full,
+                "the store has no run of free pages for this chunk, and nothing more that may be evicted: it is pinned, "
+                    + "under lease, or reserved for namespaces; release pins, drop sessions, or raise the cap")
         }
         let code = (error as? LMDBError)?.code
         let hasRoom = FileSystem.availableBytes(shard.directory).map { $0 > bytes + (1 << 20) } ?? true
@@ -228,54 +273,5 @@ final class ShardWriter: Sendable {
         let bytes = batch.reduce(0) { $0 + $1.byteCount }
         queue.signal { $0.bytes -= bytes }
         for (mutation, refusal) in zip(batch, refusals) { mutation.complete(refusal) }
-    }
-
-    /// Commits twice: pages that transaction N freed can be used from N + 2 on, and only a commit that changes something
-    /// counts. Without it a store that is too full to commit anything else would never get at the room it has.
-    private func makeFreedPagesUsable() {
-        for _ in 0..<2 {
-            do {
-                var context = try WriteContext.begin(shard, scratch)
-                context.countEmptyCommit()
-                try context.commit()
-            } catch { log.error("a commit failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"]) }
-        }
-    }
-
-    // MARK: freeing
-
-    /// Frees what was dropped until there is room for `bytes` more, or nothing left to free.
-    private func makeRoom(bytes: Int) {
-        var freed = false
-        while true {
-            do {
-                let context = try WriteContext.begin(shard, scratch)
-                let used = try shard.usedPages(context.transaction)
-                if used + bytes / 4_096 + Limits.putsPerCommit <= shard.usablePages { break }
-            } catch { break }
-            if !reapStep() { break }
-            freed = true
-        }
-        if freed { makeFreedPagesUsable() }
-    }
-
-    /// Frees a few blobs of the graveyard in one transaction. Returns false if there was nothing to free.
-    @discardableResult
-    private func reapStep() -> Bool {
-        do {
-            var context = try WriteContext.begin(shard, scratch)
-            let freed = try Reaper.step(&context)
-            if freed.graves == 0 && freed.blobs == 0 {
-                queue.withLock { $0.mayHaveGraves = false }
-                return false
-            }
-            try context.commit()
-            totals.withLock { $0.blobsFreed += UInt64(freed.blobs) }
-            return true
-        } catch {
-            log.error("freeing dropped state failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"])
-            queue.withLock { $0.mayHaveGraves = false }
-            return false
-        }
     }
 }

@@ -9,10 +9,16 @@ struct WriteContext: ~Copyable {
     let transaction: WriteTransaction
     /// The writer's own.
     let scratch: CodecScratch
+    private let claims: EvictionClaims
     private(set) var counters: Counters
     /// Sessions of which something was changed that readers remember (``ViewGeneration``).
     var changedSessions: [UInt64] = []
-    private var usedPages: Int
+    /// What changes of what namespaces take.
+    var usage = UsageChange()
+    /// True if there is more to free now.
+    private(set) var hasGraves = false
+    /// Pages that data takes, about: counted at the start, and changed with what is written and freed.
+    private(set) var usedPages: Int
     private var smallBytes = 0
 
     /// Numbers that must never go back.
@@ -34,6 +40,7 @@ struct WriteContext: ~Copyable {
         self.transaction = transaction
         self.scratch = scratch
         self.counters = counters
+        claims = EvictionClaims(shard.leases)
         self.usedPages = usedPages
     }
 
@@ -54,8 +61,9 @@ struct WriteContext: ~Copyable {
         return WriteContext(shard, transaction, scratch, counters, usedPages: usedPages)
     }
 
-    /// Writes the counters and commits.
+    /// Writes the counters and what namespaces take, and commits.
     consuming func commit() throws {
+        try usage.apply(transaction, shard)
         var writer = ByteWriter()
         writer.write(counters.nextBlobID)
         writer.write(counters.nextSession)
@@ -64,7 +72,10 @@ struct WriteContext: ~Copyable {
         try Self.countersKey.withUnsafeBytes { key in
             try Record.seal(writer, key: key).withUnsafeBytes { try transaction.put(shard.databases.meta, key, $0) }
         }
+        let claims = claims
         try transaction.commit()
+        // Now, and not before, may a resume lease what it finds.
+        withExtendedLifetime(claims) {}
     }
 
     /// A new blob id.
@@ -100,8 +111,11 @@ struct WriteContext: ~Copyable {
         return true
     }
 
+    /// Counts the pages of a value that was deleted.
+    mutating func returnRoom(bytes: Int) { if bytes > 2_000 { usedPages -= (bytes + 16 + 4_095) / 4_096 } }
+
     /// What a value's entry in the index takes, about.
-    private static let indexBytes = 96
+    private static let indexBytes = 160
 
     // MARK: records
 
@@ -135,7 +149,11 @@ struct WriteContext: ~Copyable {
         }
     }
 
-    func bury(_ grave: Grave) throws {
+    /// Claims a blob for eviction by this transaction; false while it is under lease.
+    func claim(_ blobID: UInt64) -> Bool { claims.take(LeaseTable.Blob(shard: shard.index, id: blobID)) }
+
+    mutating func bury(_ grave: Grave) throws {
+        hasGraves = true
         try grave.words.withBytes { key in
             try transaction.put(shard.databases.graveyard, key, UnsafeRawBufferPointer(start: nil, count: 0))
         }

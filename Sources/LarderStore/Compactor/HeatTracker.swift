@@ -1,0 +1,121 @@
+import LarderModel
+import LarderSystem
+import Synchronization
+
+/// Time as the heat of chunks counts it: a tick for each turn, which is a resume or a match, and one for each
+/// ``chunksPerTick`` chunks put or paged in, for workers that ask for neither.
+final class TurnClock: Sendable {
+    private static let chunksPerTick: UInt64 = 64
+    private let turns = Atomic<UInt64>(0)
+    private let chunks = Atomic<UInt64>(0)
+
+    /// The time now.
+    var now: UInt32 {
+        let ticks = turns.load(ordering: .relaxed) + chunks.load(ordering: .relaxed) / Self.chunksPerTick
+        return UInt32(truncatingIfNeeded: ticks)
+    }
+
+    /// A worker begins a turn.
+    func countTurn() { turns.wrappingAdd(1, ordering: .relaxed) }
+
+    /// A chunk is put or paged in.
+    func countChunk() { chunks.wrappingAdd(1, ordering: .relaxed) }
+
+    /// Goes on from an earlier process's time.
+    func advance(to time: UInt32) {
+        let now = turns.load(ordering: .relaxed)
+        if UInt64(time) > now { turns.wrappingAdd(UInt64(time) - now, ordering: .relaxed) }
+    }
+}
+
+/// How likely the chunks of a shard are to be wanted again: their uses, in memory, with those of chunks that were evicted.
+/// Nothing here writes to the store.
+final class HeatTracker: Sendable {
+    /// The last use of a line, by whichever session: all that lies before its end is in use, even what a worker has no
+    /// need to page in.
+    fileprivate struct Activity {
+        var tick: UInt32
+        var end: UInt64
+        /// Seconds since 1970.
+        var seconds: UInt64
+    }
+
+    fileprivate struct State {
+        var rule: SweepRule
+        var lines: [UInt64: Activity] = [:]
+    }
+
+    private let state: Monitor<State>
+    private let turns: TurnClock
+    private let lineLimit: Int
+
+    init(capacity: Int, _ turns: TurnClock) {
+        state = Monitor(State(rule: SweepRule(capacity: capacity)))
+        lineLimit = max(1_024, capacity / 16)
+        self.turns = turns
+    }
+
+    /// A chunk was put or paged in.
+    func use(_ key: UInt64) {
+        turns.countChunk()
+        state.withLock { $0.rule.use(key, at: turns.now) }
+    }
+
+    /// A chunk is stored from now on.
+    func stored(_ key: UInt64) {
+        turns.countChunk()
+        state.withLock { $0.rule.stored(key, at: turns.now) }
+    }
+
+    /// A chunk is stored no longer, but remembered.
+    func evicted(_ key: UInt64) { state.withLock { $0.rule.evicted(key) } }
+
+    /// The lines of a session's path are in use, each up to an offset.
+    func use(lines: some Sequence<(line: UInt64, end: UInt64)>) {
+        let now = turns.now
+        let seconds = Clock.wallSeconds()
+        state.withLock { state in
+            for (line, end) in lines {
+                let known = state.lines[line]
+                let reach = known.map { $0.tick == now ? max($0.end, end) : end } ?? end
+                state.lines[line] = Activity(tick: now, end: reach, seconds: seconds)
+            }
+            if state.lines.count > lineLimit { state.forgetLines(to: lineLimit / 8 * 7) }
+        }
+    }
+
+    /// When the last of some places in lines was in use; nil if that is not known.
+    func lastUse(of places: [(line: UInt64, offset: UInt64)]) -> UInt32? {
+        state.withLock { state in
+            places.compactMap { place in
+                state.lines[place.line].flatMap { place.offset < $0.end ? $0.tick : nil }
+            }.max()
+        }
+    }
+
+    /// True if a chunk at the old end of the log is worth rewriting.
+    func keeps(_ key: UInt64, lastUse: UInt32?) -> Bool {
+        state.withLock { $0.rule.keeps(key, lastUse: lastUse, now: turns.now) }
+    }
+
+    /// True if a chunk would be kept, were it at the old end.
+    func isHot(_ key: UInt64) -> Bool { state.withLock { $0.rule.isHot(key, now: turns.now) } }
+}
+
+extension HeatTracker.State {
+    /// Forgets the lines whose use is longest ago.
+    fileprivate mutating func forgetLines(to count: Int) {
+        let excess = lines.count - count
+        guard excess > 0 else { return }
+        for line in lines.sorted(by: { $0.value.tick < $1.value.tick }).prefix(excess) { lines[line.key] = nil }
+    }
+}
+
+struct SweepRule {
+    init(capacity: Int) {}
+    mutating func use(_ key: UInt64, at: UInt32) {}
+    mutating func stored(_ key: UInt64, at: UInt32) {}
+    mutating func evicted(_ key: UInt64) {}
+    mutating func keeps(_ key: UInt64, lastUse: UInt32?, now: UInt32) -> Bool { false }
+    func isHot(_ key: UInt64, now: UInt32) -> Bool { false }
+}

@@ -1,0 +1,159 @@
+import LarderCodec
+import LarderLMDB
+import LarderModel
+import LarderSystem
+
+// The sweep frees a shard's log from its oldest end, because LMDB gets long runs of free pages from that, and rewrites what
+// is worth keeping at the young end. What goes: first what has expired, what no resume point can use, then what is cold.
+struct Sweep {
+    /// How the sweep treats what is worth keeping.
+    enum Manner {
+        /// Rewrites it at the young end.
+        case paced
+        /// Steps over what must stay, from a place of the log on, and evicts the rest, hot or not: for a page-out that
+        /// finds no room.
+        case urgent(from: UInt64)
+    }
+
+    /// What a step did.
+    struct Outcome {
+        var freedBytes = 0
+        var movedBytes = 0
+        var moved = 0
+        /// Chunks evicted, by rule.
+        var evicted: [EvictionRule: Int] = [:]
+        /// Blobs that no chunk was.
+        var orphans = 0
+        /// Where an urgent sweep goes on.
+        var next: UInt64 = 0
+        /// True if there was nothing more to look at.
+        var isAtEnd = false
+
+        var didNothing: Bool { freedBytes == 0 && moved == 0 && evicted.isEmpty && orphans == 0 }
+        /// True if it was not worth what it wrote.
+        var isFutile: Bool { didNothing || freedBytes < movedBytes / 8 }
+    }
+
+    private enum Verdict {
+        case stays
+        case goes(EvictionRule)
+    }
+
+    private let manner: Manner
+    /// Bytes to free.
+    private let wanted: Int
+    /// Bytes that may be rewritten.
+    private let movable: Int
+    /// Lines of which nothing goes that starts below an offset.
+    private var exempt: [UInt64: UInt64] = [:]
+    private var outcome = Outcome()
+
+    /// A step that frees `bytes`, or less where it meets its limits.
+    ///
+    /// - Parameter growing: sessions of whose past nothing goes.
+    static func step(
+        _ context: inout WriteContext, bytes: Int, _ manner: Manner, growing: Set<UInt64>
+    ) throws -> Outcome {
+        // What is rewritten takes pages before those that it leaves can be used.
+        let free = max(0, context.shard.mapPages - context.usedPages) * 4_096
+        var sweep = Sweep(manner: manner, wanted: bytes, movable: min(free / 4, context.shard.batchBytes))
+        for session in growing { try sweep.exempt(session, context) }
+        try sweep.run(&context)
+        return sweep.outcome
+    }
+
+    private init(manner: Manner, wanted: Int, movable: Int) {
+        self.manner = manner
+        self.wanted = wanted
+        self.movable = movable
+        if case .urgent(let place) = manner { outcome.next = place }
+    }
+
+    private mutating func exempt(_ session: UInt64, _ context: borrowing WriteContext) throws {
+        guard let record = try? context.session(session) else { return }
+        let path = try LinePath(head: record.head, context.transaction, context.shard)
+        for segment in path.segments.prefix(Limits.holeDepth) { exempt[segment.line] = segment.view.limit }
+    }
+
+    private mutating func run(_ context: inout WriteContext) throws {
+        // What this transaction writes is not looked at again in it.
+        let young = context.counters.nextBlobID
+        var evictions = 0
+        for _ in 0..<Limits.blobsPerSweep {
+            guard outcome.freedBytes < wanted, outcome.movedBytes < movable, evictions < Limits.evictionsPerSweep else {
+                return
+            }
+            guard let (place, bytes) = try BlobLog.oldest(from: outcome.next, context.transaction, context.shard),
+                place < young
+            else {
+                outcome.isAtEnd = true
+                return
+            }
+            let count = bytes.count
+            // One with a damaged header, which was never moved, is found under its place.
+            let id = StoredChunk.identity(of: bytes) ?? place
+            switch try verdict(id, context) {
+            case nil:
+                outcome.orphans += 1
+                _ = try context.delete(place: place)
+                _ = try WordKey(id).withBytes { try context.transaction.delete(context.shard.databases.moved, $0) }
+                outcome.freedBytes += count
+            case .stays: try keep(id, place, count, &context)
+            case .goes(let rule):
+                let budget = Limits.evictionsPerSweep - evictions
+                let result = try evict(id, rule, limit: budget, &context)
+                evictions += max(1, result.evicted)
+                if result.mustStay { try keep(id, place, count, &context) }
+            }
+        }
+    }
+
+    private mutating func keep(_ id: UInt64, _ place: UInt64, _ count: Int, _ context: inout WriteContext) throws {
+        guard case .paced = manner else {
+            outcome.next = place + 1
+            return
+        }
+        try context.move(blob: id, from: place)
+        outcome.moved += 1
+        outcome.movedBytes += count
+    }
+
+    /// Evicts the chunk, or one of the chunks, that a blob is, with what lies behind it.
+    private mutating func evict(
+        _ id: UInt64, _ rule: EvictionRule, limit: Int, _ context: inout WriteContext
+    ) throws -> WriteContext.TailEviction {
+        let owners = try BlobLog.owners(of: id, limit: 1, context.transaction, context.shard)
+        let heat = context.shard.heat
+        let isCold = rule == .cold
+        var isUrgent = false
+        if case .urgent = manner { isUrgent = true }
+        let result = try context.evictTail(from: BlobOwner(id, owners[0]), limit: limit, rule: rule) { behind in
+            isCold && !isUrgent && heat.isHot(behind.heatKey)
+        }
+        outcome.freedBytes += result.freedBytes
+        outcome.evicted[rule, default: 0] += result.evicted
+        return result
+    }
+
+    /// What is to become of a blob; nil if no chunk is it.
+    private func verdict(_ id: UInt64, _ context: borrowing WriteContext) throws -> Verdict? {
+        let shard = context.shard
+        let owners = try BlobLog.owners(of: id, limit: Limits.ownersPerBlob, context.transaction, shard)
+        if owners.isEmpty { return nil }
+        if shard.leases.isLeased(LeaseTable.Blob(shard: shard.index, id: id)) { return .stays }
+        var chunks: [(key: ChunkKey, record: ChunkRecord, line: LineRecord)] = []
+        for key in owners {
+            // One whose records are damaged is out of reach: it goes as useless.
+            guard let record = try context.chunk(key), record.blobID == id, let line = try? context.line(key.line) else {
+                return .goes(.useless)
+            }
+            if key.offset < exempt[key.line] ?? 0 { return .stays }
+            chunks.append((key, record, line))
+        }
+        if try chunks.allSatisfy({ try context.isUseless($0.key, $0.record, $0.line) }) { return .goes(.useless) }
+        if case .urgent = manner { return .goes(.cold) }
+        let heat = shard.heat
+        let lastUse = heat.lastUse(of: chunks.map { ($0.key.line, $0.key.offset) })
+        return heat.keeps(chunks[0].record.heatKey, lastUse: lastUse) ? .stays : .goes(.cold)
+    }
+}

@@ -1,0 +1,131 @@
+import LarderLMDB
+import LarderModel
+import LarderSystem
+import Logging
+
+// How a shard's writer keeps room: it sweeps beside the puts that pass the high watermark, and on in its idle moments down
+// to the low one; and where a put finds no room, it frees what it may before it says so.
+extension ShardWriter {
+    /// Sweeps in a transaction that took what is in use above the high watermark: about as much as twice what it put.
+    func sweepBeside(_ context: inout WriteContext, bytes: Int, growing: Set<UInt64>) throws {
+        guard context.usedPages > shard.highPages else { return }
+        // Where nothing was cold enough, the next look waits until there is something else to see.
+        futility -= min(futility, bytes)
+        if futility > 0 { return }
+        let excess = (context.usedPages - shard.lowPages) * 4_096
+        let outcome = try sweep(&context, bytes: min(excess, 2 * bytes + Limits.smallSweepBytes), .paced, growing)
+        if outcome.isFutile { futility = shard.mapPages * 4_096 / 64 }
+        queue.withLock { $0.isSweeping = !outcome.isFutile }
+    }
+
+    /// Sweeps a little, and notes whether that was enough.
+    func sweepIdly() {
+        let excess = (usedPages - shard.lowPages) * 4_096
+        let outcome = excess > 0 ? sweepStep(bytes: min(excess, shard.batchBytes / 4), .paced, []) : nil
+        if outcome?.isFutile ?? true { queue.withLock { $0.isSweeping = false } }
+    }
+
+    /// Frees what was dropped, and then sweeps, until there is room for `bytes` more.
+    func makeRoom(bytes: Int, growing: Set<UInt64>, until deadline: UInt64) {
+        let pages = bytes / 4_096 + 2 * Limits.putsPerCommit
+        // What can never fit is not worth anything that is stored.
+        guard pages < shard.usablePages else { return }
+        var freed = false
+        var urgentFrom: UInt64?
+        while usedPages + pages > shard.usablePages, Clock.now() < deadline {
+            if reapStep() {
+                freed = true
+                continue
+            }
+            let wanted = (usedPages + pages - shard.usablePages) * 4_096
+            let manner = urgentFrom.map { Sweep.Manner.urgent(from: $0) } ?? .paced
+            guard let outcome = sweepStep(bytes: wanted, manner, growing) else { break }
+            freed = true
+            if urgentFrom == nil {
+                // Rewriting much to free little takes longer than a page-out waits.
+                if outcome.isFutile { urgentFrom = 0 }
+            } else if outcome.isAtEnd {
+                break
+            } else {
+                urgentFrom = outcome.next
+            }
+        }
+        if freed { makeFreedPagesUsable() }
+    }
+
+    /// Frees `bytes` more than there is room for, oldest first. Returns false if there was nothing to free.
+    ///
+    /// - Parameter place: where the last call ended.
+    func makeRun(bytes: Int, growing: Set<UInt64>, from place: inout UInt64) -> Bool {
+        var freed = 0
+        while reapStep() { freed += 1 }
+        while freed < bytes, let outcome = sweepStep(bytes: bytes - freed, .urgent(from: place), growing) {
+            freed += outcome.freedBytes
+            place = outcome.next
+            if outcome.isAtEnd { break }
+        }
+        if freed > 0 { makeFreedPagesUsable() }
+        return freed > 0
+    }
+
+    /// One step of the sweep in a transaction of its own; nil if it failed.
+    private func sweepStep(bytes: Int, _ manner: Sweep.Manner, _ growing: Set<UInt64>) -> Sweep.Outcome? {
+        do {
+            var context = try WriteContext.begin(shard, scratch)
+            let outcome = try sweep(&context, bytes: bytes, manner, growing)
+            if outcome.didNothing { return outcome }
+            usedPages = context.usedPages
+            try context.commit()
+            totals.withLock { $0.commits += 1 }
+            return outcome
+        } catch {
+            log.error("a sweep failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"])
+            return nil
+        }
+    }
+
+    private func sweep(
+        _ context: inout WriteContext, bytes: Int, _ manner: Sweep.Manner, _ growing: Set<UInt64>
+    ) throws -> Sweep.Outcome {
+        let outcome = try Sweep.step(&context, bytes: bytes, manner, growing: growing)
+        totals.withLock {
+            $0.sweptBytes += UInt64(outcome.freedBytes)
+            $0.movedBytes += UInt64(outcome.movedBytes)
+            for (rule, count) in outcome.evicted { $0.evicted[rule, default: 0] += UInt64(count) }
+        }
+        return outcome
+    }
+
+    /// Commits twice: pages that transaction N freed can be used from N + 2 on, and only a commit that changes something
+    /// counts. Without it a store that is too full to commit anything else would never get at the room it has.
+    func makeFreedPagesUsable() {
+        for _ in 0..<2 {
+            do {
+                var context = try WriteContext.begin(shard, scratch)
+                context.countEmptyCommit()
+                try context.commit()
+            } catch { log.error("a commit failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"]) }
+        }
+    }
+
+    /// Frees a few blobs of the graveyard in one transaction. Returns false if there was nothing to free.
+    @discardableResult
+    func reapStep() -> Bool {
+        do {
+            var context = try WriteContext.begin(shard, scratch)
+            let freed = try Reaper.step(&context)
+            if freed.graves == 0 && freed.blobs == 0 {
+                queue.withLock { $0.mayHaveGraves = false }
+                return false
+            }
+            usedPages = context.usedPages
+            try context.commit()
+            totals.withLock { $0.blobsFreed += UInt64(freed.blobs) }
+            return true
+        } catch {
+            log.error("freeing dropped state failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"])
+            queue.withLock { $0.mayHaveGraves = false }
+            return false
+        }
+    }
+}
