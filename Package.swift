@@ -46,11 +46,14 @@ let package = Package(
 
         // Libraries, bottom to top. A layer imports only what is above it in this list.
         library("LarderModel"),
+        library("LarderPolicy", ["LarderModel"]),
         library("LarderSystem", ["CLarderSystem"]),
         library("LarderLMDB", ["CLMDB", "LarderSystem"]),
         library("LarderCodec", ["CLZ4", "CLarderKernels", "LarderModel"]),
         library("LarderWire", ["LarderModel"]),
-        library("LarderStore", ["LarderCodec", "LarderLMDB", "LarderModel", "LarderSystem", crypto, logging]),
+        library(
+            "LarderStore",
+            ["LarderCodec", "LarderLMDB", "LarderModel", "LarderPolicy", "LarderSystem", crypto, logging]),
         library("LarderServer", ["LarderCodec", "LarderStore", "LarderSystem", "LarderWire", logging, toml]),
         library("LarderClient", ["LarderModel", "LarderSystem", "LarderWire"]),
 
@@ -58,13 +61,14 @@ let package = Package(
         .executableTarget(
             name: "larderd", dependencies: ["LarderServer", argumentParser, logging], swiftSettings: swiftSettings),
         .executableTarget(
-            name: "larderctl", dependencies: ["LarderClient", "LarderStore", argumentParser, logging],
+            name: "larderctl",
+            dependencies: ["LarderClient", "LarderPolicy", "LarderStore", argumentParser, logging],
             swiftSettings: swiftSettings),
         .executableTarget(
             name: "larder-bench",
             dependencies: [
-                "LarderClient", "LarderCodec", "LarderModel", "LarderSampleState", "LarderStore", "LarderSystem",
-                "LarderWire", argumentParser, histogram,
+                "LarderClient", "LarderCodec", "LarderModel", "LarderPolicy", "LarderSampleState", "LarderStore",
+                "LarderSystem", "LarderWire", argumentParser, histogram,
             ],
             path: "bench/larder-bench", swiftSettings: swiftSettings),
 
