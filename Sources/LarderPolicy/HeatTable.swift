@@ -73,6 +73,15 @@ public struct HeatTable: Sendable {
     /// The heat of a key, in e-folds of frequency; nil for a key that the table has never met or has forgotten.
     public func heat(of key: UInt64) -> Double? { index(of: key).map { heat(entries[$0]) } }
 
+    /// The heat that a key would have if it had been used at `time`, should that be later than its last use; a key that is
+    /// not known counts as used once, and has none without a time.
+    public func heat(of key: UInt64, usedBy time: UInt64) -> Double? {
+        let recent = time > 0 ? log(Double(frequency(of: key) ?? 1)) + Double(time) / tau : nil
+        guard !isDemoted(key) else { return heat(of: key) }
+        guard let heat = heat(of: key) else { return recent }
+        return max(heat, recent ?? heat)
+    }
+
     /// Uses of a key that are remembered; nil as for `heat(of:)`.
     public func frequency(of key: UInt64) -> Float? { index(of: key).map { entries[$0].frequency } }
 

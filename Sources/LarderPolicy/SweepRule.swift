@@ -77,6 +77,9 @@ public struct SweepRule: Sendable {
     /// Counts a request.
     public mutating func tick() { clock += 1 }
 
+    /// Goes on to a time of a clock that others count; never back.
+    public mutating func advance(to time: UInt64) { clock = max(clock, min(time, HeatTable.limitTime)) }
+
     /// Counts a use of a key: a put, or a page-in. It is resident from now on.
     public mutating func use(_ key: UInt64) {
         table.use(key, at: clock)
@@ -87,11 +90,14 @@ public struct SweepRule: Sendable {
     public mutating func demote(_ key: UInt64) { table.demote(key) }
 
     /// Whether the oldest entry is worth being written again. A key that the table forgot is not.
-    public mutating func keeps(_ key: UInt64) -> Bool {
+    ///
+    /// - Parameter lastUse: when it was in use at the latest, if that is known from elsewhere: not a use of its own, but it
+    ///   is as recent as that.
+    public mutating func keeps(_ key: UInt64, lastUse: UInt64 = 0) -> Bool {
         switch configuration.policy {
         case .heat, .lru:
             let threshold = threshold()
-            return table.heat(of: key).map { $0 > threshold } ?? false
+            return table.heat(of: key, usedBy: lastUse).map { $0 > threshold } ?? false
         case .s3fifo: return (table.frequency(of: key) ?? 1) > 1 && !table.isDemoted(key)
         case .fifo: return false
         }

@@ -1,4 +1,5 @@
 import LarderModel
+import LarderPolicy
 import LarderSystem
 
 /// What a store is opened with.
@@ -19,6 +20,8 @@ public struct StoreConfiguration: Sendable {
     public var codecHelpers = 0
     /// When the sweep begins and ends.
     public var watermarks = Watermarks()
+    /// By what the sweep decides.
+    public var policy = SweepPolicy.heat
     /// False to leave dropped state where it is: for looking at a store.
     public var frees = true
 
@@ -32,8 +35,16 @@ public struct StoreConfiguration: Sendable {
     }
 
     /// Chunks of a shard whose heat is remembered: as many as fit if they are of 32 KiB, and half as many that were evicted.
-    var heatEntries: Int {
+    private var heatEntries: Int {
         min(Limits.heatEntries / shards, max(4_096, 3 * (capBytes / shards / (32 << 10)) / 2))
+    }
+
+    /// How the sweep of a shard decides.
+    var sweepRule: SweepRule.Configuration {
+        var rule = SweepRule.Configuration()
+        rule.policy = policy
+        rule.keys = heatEntries
+        return rule
     }
 
     /// Bytes of a shard that are not its map: LMDB's lock file and the store's own.

@@ -1,4 +1,5 @@
 import LarderModel
+import LarderPolicy
 import LarderSystem
 import Synchronization
 
@@ -6,13 +7,12 @@ import Synchronization
 /// ``chunksPerTick`` chunks put or paged in, for workers that ask for neither.
 final class TurnClock: Sendable {
     private static let chunksPerTick: UInt64 = 64
-    private let turns = Atomic<UInt64>(0)
+    private let turns = Atomic<UInt64>(1)
     private let chunks = Atomic<UInt64>(0)
 
     /// The time now.
-    var now: UInt32 {
-        let ticks = turns.load(ordering: .relaxed) + chunks.load(ordering: .relaxed) / Self.chunksPerTick
-        return UInt32(truncatingIfNeeded: ticks)
+    var now: UInt64 {
+        turns.load(ordering: .relaxed) + chunks.load(ordering: .relaxed) / Self.chunksPerTick
     }
 
     /// A worker begins a turn.
@@ -22,9 +22,9 @@ final class TurnClock: Sendable {
     func countChunk() { chunks.wrappingAdd(1, ordering: .relaxed) }
 
     /// Goes on from an earlier process's time.
-    func advance(to time: UInt32) {
+    func advance(to time: UInt64) {
         let now = turns.load(ordering: .relaxed)
-        if UInt64(time) > now { turns.wrappingAdd(UInt64(time) - now, ordering: .relaxed) }
+        if time > now { turns.wrappingAdd(time - now, ordering: .relaxed) }
     }
 }
 
@@ -34,7 +34,7 @@ final class HeatTracker: Sendable {
     /// The last use of a line, by whichever session: all that lies before its end is in use, even what a worker has no
     /// need to page in.
     fileprivate struct Activity {
-        var tick: UInt32
+        var tick: UInt64
         var end: UInt64
         /// Seconds since 1970.
         var seconds: UInt64
@@ -49,26 +49,26 @@ final class HeatTracker: Sendable {
     private let turns: TurnClock
     private let lineLimit: Int
 
-    init(capacity: Int, _ turns: TurnClock) {
-        state = Monitor(State(rule: SweepRule(capacity: capacity)))
-        lineLimit = max(1_024, capacity / 16)
+    init(_ configuration: SweepRule.Configuration, _ turns: TurnClock) {
+        state = Monitor(State(rule: SweepRule(configuration)))
+        lineLimit = max(1_024, configuration.keys / 16)
         self.turns = turns
     }
 
     /// A chunk was put or paged in.
     func use(_ key: UInt64) {
         turns.countChunk()
-        state.withLock { $0.rule.use(key, at: turns.now) }
-    }
-
-    /// A chunk is stored from now on.
-    func stored(_ key: UInt64) {
-        turns.countChunk()
-        state.withLock { $0.rule.stored(key, at: turns.now) }
+        state.withLock { state in
+            state.rule.advance(to: turns.now)
+            state.rule.use(key)
+        }
     }
 
     /// A chunk is stored no longer, but remembered.
     func evicted(_ key: UInt64) { state.withLock { $0.rule.evicted(key) } }
+
+    /// A chunk was rewritten by the sweep.
+    func moved(_ key: UInt64) { state.withLock { $0.rule.moved(key) } }
 
     /// The lines of a session's path are in use, each up to an offset.
     func use(lines: some Sequence<(line: UInt64, end: UInt64)>) {
@@ -85,7 +85,7 @@ final class HeatTracker: Sendable {
     }
 
     /// When the last of some places in lines was in use; nil if that is not known.
-    func lastUse(of places: [(line: UInt64, offset: UInt64)]) -> UInt32? {
+    func lastUse(of places: [(line: UInt64, offset: UInt64)]) -> UInt64? {
         state.withLock { state in
             places.compactMap { place in
                 state.lines[place.line].flatMap { place.offset < $0.end ? $0.tick : nil }
@@ -93,13 +93,13 @@ final class HeatTracker: Sendable {
         }
     }
 
-    /// True if a chunk at the old end of the log is worth rewriting.
-    func keeps(_ key: UInt64, lastUse: UInt32?) -> Bool {
-        state.withLock { $0.rule.keeps(key, lastUse: lastUse, now: turns.now) }
+    /// True if a chunk at the old end of the log is worth rewriting, or would be, were it there.
+    func keeps(_ key: UInt64, lastUse: UInt64? = nil) -> Bool {
+        state.withLock { state in
+            state.rule.advance(to: turns.now)
+            return state.rule.keeps(key, lastUse: lastUse ?? 0)
+        }
     }
-
-    /// True if a chunk would be kept, were it at the old end.
-    func isHot(_ key: UInt64) -> Bool { state.withLock { $0.rule.isHot(key, now: turns.now) } }
 }
 
 extension HeatTracker.State {
@@ -109,13 +109,4 @@ extension HeatTracker.State {
         guard excess > 0 else { return }
         for line in lines.sorted(by: { $0.value.tick < $1.value.tick }).prefix(excess) { lines[line.key] = nil }
     }
-}
-
-struct SweepRule {
-    init(capacity: Int) {}
-    mutating func use(_ key: UInt64, at: UInt32) {}
-    mutating func stored(_ key: UInt64, at: UInt32) {}
-    mutating func evicted(_ key: UInt64) {}
-    mutating func keeps(_ key: UInt64, lastUse: UInt32?, now: UInt32) -> Bool { false }
-    func isHot(_ key: UInt64, now: UInt32) -> Bool { false }
 }

@@ -10,9 +10,9 @@ struct Sweep {
     enum Manner {
         /// Rewrites it at the young end.
         case paced
-        /// Steps over what must stay, from a place of the log on, and evicts the rest, hot or not: for a page-out that
-        /// finds no room.
-        case urgent(from: UInt64)
+        /// Steps over it, from a place of the log on: for a page-out that finds no room. Without sparing, what is hot goes
+        /// as well.
+        case urgent(from: UInt64, sparesHot: Bool)
     }
 
     /// What a step did.
@@ -30,8 +30,6 @@ struct Sweep {
         var isAtEnd = false
 
         var didNothing: Bool { freedBytes == 0 && moved == 0 && evicted.isEmpty && orphans == 0 }
-        /// True if it was not worth what it wrote.
-        var isFutile: Bool { didNothing || freedBytes < movedBytes / 8 }
     }
 
     private enum Verdict {
@@ -66,7 +64,7 @@ struct Sweep {
         self.manner = manner
         self.wanted = wanted
         self.movable = movable
-        if case .urgent(let place) = manner { outcome.next = place }
+        if case .urgent(let place, _) = manner { outcome.next = place }
     }
 
     private mutating func exempt(_ session: UInt64, _ context: borrowing WriteContext) throws {
@@ -124,16 +122,16 @@ struct Sweep {
     ) throws -> WriteContext.TailEviction {
         let owners = try BlobLog.owners(of: id, limit: 1, context.transaction, context.shard)
         let heat = context.shard.heat
-        let isCold = rule == .cold
-        var isUrgent = false
-        if case .urgent = manner { isUrgent = true }
+        let sparesHot = rule == .cold && sparesHot
         let result = try context.evictTail(from: BlobOwner(id, owners[0]), limit: limit, rule: rule) { behind in
-            isCold && !isUrgent && heat.isHot(behind.heatKey)
+            sparesHot && heat.keeps(behind.heatKey)
         }
         outcome.freedBytes += result.freedBytes
         outcome.evicted[rule, default: 0] += result.evicted
         return result
     }
+
+    private var sparesHot: Bool { if case .urgent(_, let spares) = manner { spares } else { true } }
 
     /// What is to become of a blob; nil if no chunk is it.
     private func verdict(_ id: UInt64, _ context: borrowing WriteContext) throws -> Verdict? {
@@ -151,9 +149,11 @@ struct Sweep {
             chunks.append((key, record, line))
         }
         if try chunks.allSatisfy({ try context.isUseless($0.key, $0.record, $0.line) }) { return .goes(.useless) }
-        if case .urgent = manner { return .goes(.cold) }
+        if !sparesHot { return .goes(.cold) }
         let heat = shard.heat
         let lastUse = heat.lastUse(of: chunks.map { ($0.key.line, $0.key.offset) })
-        return heat.keeps(chunks[0].record.heatKey, lastUse: lastUse) ? .stays : .goes(.cold)
+        guard heat.keeps(chunks[0].record.heatKey, lastUse: lastUse) else { return .goes(.cold) }
+        heat.moved(chunks[0].record.heatKey)
+        return .stays
     }
 }

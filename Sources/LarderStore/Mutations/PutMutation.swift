@@ -172,7 +172,7 @@ final class PutMutation: Mutation, @unchecked Sendable {
         let record =
             try shared(chunk, to: session.head, &context)
             ?? write(chunk, to: session.head, namespaceID: session.namespaceID, &context)
-        context.shard.heat.stored(record.heatKey)
+        context.shard.heat.use(record.heatKey)
         // Readers look for a line's chunks only from its lowest on. (Others that see the line do not see this chunk.)
         if head.add(record, at: chunk.offset) { context.changedSessions.append(id) }
         written.lines[session.head] = head

@@ -105,7 +105,9 @@ extension WriteContext {
     @discardableResult
     mutating func letGo(_ chunk: ChunkRecord, of key: ChunkKey, namespaceID: UInt32) throws -> Int {
         try disown(chunk.blobID, by: key)
-        return try release(chunk) ? delete(blob: chunk.blobID, namespaceID: namespaceID) : 0
+        guard try release(chunk) else { return 0 }
+        shard.heat.evicted(chunk.heatKey)
+        return try delete(blob: chunk.blobID, namespaceID: namespaceID)
     }
 
     /// Returns true if nothing refers to a chunk's blob any more, and it is to be freed.

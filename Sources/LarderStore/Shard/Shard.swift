@@ -103,7 +103,7 @@ final class Shard: Sendable {
         self.index = index
         self.leases = leases
         watermarks = configuration.watermarks
-        heat = HeatTracker(capacity: configuration.heatEntries, turns)
+        heat = HeatTracker(configuration.sweepRule, turns)
         self.directory = directory
         let path = "\(directory)/data.mdb"
         do throws(any Error) {

@@ -9,20 +9,22 @@ extension ShardWriter {
     /// Sweeps in a transaction that took what is in use above the high watermark: about as much as twice what it put.
     func sweepBeside(_ context: inout WriteContext, bytes: Int, growing: Set<UInt64>) throws {
         guard context.usedPages > shard.highPages else { return }
-        // Where nothing was cold enough, the next look waits until there is something else to see.
-        futility -= min(futility, bytes)
-        if futility > 0 { return }
+        // Where all is wanted, the next look waits until there is something else to see.
+        if barren > shard.mapPages * 4_096 / 2 {
+            waiting += bytes
+            guard waiting > shard.mapPages * 4_096 / 64 else { return }
+            waiting = 0
+        }
         let excess = (context.usedPages - shard.lowPages) * 4_096
-        let outcome = try sweep(&context, bytes: min(excess, 2 * bytes + Limits.smallSweepBytes), .paced, growing)
-        if outcome.isFutile { futility = shard.mapPages * 4_096 / 64 }
-        queue.withLock { $0.isSweeping = !outcome.isFutile }
+        _ = try sweep(&context, bytes: min(excess, 2 * bytes + Limits.smallSweepBytes), .paced, growing)
+        queue.withLock { $0.isSweeping = true }
     }
 
     /// Sweeps a little, and notes whether that was enough.
     func sweepIdly() {
         let excess = (usedPages - shard.lowPages) * 4_096
         let outcome = excess > 0 ? sweepStep(bytes: min(excess, shard.batchBytes / 4), .paced, []) : nil
-        if outcome?.isFutile ?? true { queue.withLock { $0.isSweeping = false } }
+        if outcome?.didNothing ?? true || barren > shard.mapPages * 4_096 / 2 { queue.withLock { $0.isSweeping = false } }
     }
 
     /// Frees what was dropped, and then sweeps, until there is room for `bytes` more.
@@ -31,23 +33,28 @@ extension ShardWriter {
         // What can never fit is not worth anything that is stored.
         guard pages < shard.usablePages else { return }
         var freed = false
-        var urgentFrom: UInt64?
-        while usedPages + pages > shard.usablePages, Clock.now() < deadline {
+        var moved = 0
+        var manner = Sweep.Manner.paced
+        room: while usedPages + pages > shard.usablePages, Clock.now() < deadline {
             if reapStep() {
                 freed = true
                 continue
             }
             let wanted = (usedPages + pages - shard.usablePages) * 4_096
-            let manner = urgentFrom.map { Sweep.Manner.urgent(from: $0) } ?? .paced
             guard let outcome = sweepStep(bytes: wanted, manner, growing) else { break }
             freed = true
-            if urgentFrom == nil {
+            switch manner {
+            case .paced:
+                moved += outcome.movedBytes
                 // Rewriting much to free little takes longer than a page-out waits.
-                if outcome.isFutile { urgentFrom = 0 }
-            } else if outcome.isAtEnd {
-                break
-            } else {
-                urgentFrom = outcome.next
+                if outcome.didNothing || moved > 8 * bytes + Limits.smallSweepBytes {
+                    manner = .urgent(from: 0, sparesHot: true)
+                }
+            case .urgent(_, let sparesHot):
+                if outcome.isAtEnd && !sparesHot { break room }
+                manner =
+                    outcome.isAtEnd
+                    ? .urgent(from: 0, sparesHot: false) : .urgent(from: outcome.next, sparesHot: sparesHot)
             }
         }
         if freed { makeFreedPagesUsable() }
@@ -55,14 +62,21 @@ extension ShardWriter {
 
     /// Frees `bytes` more than there is room for, oldest first. Returns false if there was nothing to free.
     ///
-    /// - Parameter place: where the last call ended.
-    func makeRun(bytes: Int, growing: Set<UInt64>, from place: inout UInt64) -> Bool {
+    /// - Parameter place: where the last call ended. What is hot goes only after all else.
+    func makeRun(
+        bytes: Int, growing: Set<UInt64>, from place: inout (at: UInt64, sparesHot: Bool)
+    ) -> Bool {
         var freed = 0
         while reapStep() { freed += 1 }
-        while freed < bytes, let outcome = sweepStep(bytes: bytes - freed, .urgent(from: place), growing) {
+        while freed < bytes {
+            let manner = Sweep.Manner.urgent(from: place.at, sparesHot: place.sparesHot)
+            guard let outcome = sweepStep(bytes: bytes - freed, manner, growing) else { break }
             freed += outcome.freedBytes
-            place = outcome.next
-            if outcome.isAtEnd { break }
+            place.at = outcome.next
+            if outcome.isAtEnd {
+                if !place.sparesHot { break }
+                place = (0, false)
+            }
         }
         if freed > 0 { makeFreedPagesUsable() }
         return freed > 0
@@ -88,6 +102,7 @@ extension ShardWriter {
         _ context: inout WriteContext, bytes: Int, _ manner: Sweep.Manner, _ growing: Set<UInt64>
     ) throws -> Sweep.Outcome {
         let outcome = try Sweep.step(&context, bytes: bytes, manner, growing: growing)
+        barren = outcome.freedBytes > 0 ? 0 : barren + outcome.movedBytes
         totals.withLock {
             $0.sweptBytes += UInt64(outcome.freedBytes)
             $0.movedBytes += UInt64(outcome.movedBytes)

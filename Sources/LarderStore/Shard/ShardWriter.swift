@@ -44,8 +44,11 @@ final class ShardWriter: Sendable {
     nonisolated(unsafe) let scratch = CodecScratch()
     /// Pages in use after the last commit. For the writer's thread only.
     nonisolated(unsafe) var usedPages = 0
-    /// Bytes to put before the sweep looks again, because it found little to free. For the writer's thread only.
-    nonisolated(unsafe) var futility = 0
+    /// Bytes that the sweep has moved since it last freed any, and that were put since it paused for that. For the writer's
+    /// thread only.
+    nonisolated(unsafe) var barren = 0
+    /// See ``barren``.
+    nonisolated(unsafe) var waiting = 0
 
     /// Starts the writer's thread.
     ///
@@ -191,7 +194,7 @@ final class ShardWriter: Sendable {
                 outcome = attempt([mutation])
             }
             // or there is no run of pages that is long enough: what the sweep frees lies side by side.
-            var place: UInt64 = 0
+            var place: (at: UInt64, sparesHot: Bool) = (0, true)
             while case .noRoom(_, isDisk: false) = outcome, Clock.now() < deadline,
                 makeRun(bytes: 2 * mutation.storedByteCount, growing: mutation.growingSessions, from: &place)
             {
