@@ -222,13 +222,8 @@ def policy_change(f):
 
 def policy(f):
     return (
-        u8(SHARING[f["sharing"]])
-        + flag(f["has_salt"])
-        + u32(f["ttl_seconds"])
-        + u64(f["min_bytes"])
-        + u64(f["max_bytes"])
-        + u32(f["max_sessions"])
-        + u8(ADMISSIONS[f["admission"]])
+        u8(SHARING[f["sharing"]]) + flag(f["has_salt"]) + u32(f["ttl_seconds"]) + u64(f["min_bytes"])
+        + u64(f["max_bytes"]) + u32(f["max_sessions"]) + u8(ADMISSIONS[f["admission"]])
     )
 
 

@@ -94,10 +94,16 @@ struct NamespaceSetCommand: ParsableCommand {
     @OptionGroup var connection: ConnectionOptions
     @Argument(help: "The namespace's name.")
     var name: String
-    @Option(help: "on, or off: each session then stores its own chunks, and match finds none.", transform: Read.sharing)
+    @Option(
+        help: ArgumentHelp(
+            "Whether equal prefixes are stored once; off: each session stores its own, and match finds none.",
+            valueName: "on|off"),
+        transform: Read.sharing)
     var sharing: Sharing?
     @Option(
-        help: "The salt, up to 64 hexadecimal digits. Others on this machine may see it while the command runs.",
+        help: ArgumentHelp(
+            "The salt, up to 64 hexadecimal digits. Others on this machine may see it while the command runs.",
+            valueName: "hex"),
         transform: Read.salt)
     var salt: [UInt8]?
     @Flag(help: "Take 32 random bytes for the salt.")
