@@ -181,16 +181,54 @@ def sessions():
                 "session": 65, "namespace": "agents", "name": "branch 7", "owner_user_id": 1000,
                 "models": [{"rank": 0, "model_id": 4}, {"rank": 3, "model_id": 1}], "chunks": 3, "raw_bytes": 802_864,
                 "stored_bytes": 409_176, "created_seconds": 1_700_000_000, "changed_seconds": 1_700_000_003,
+                "ttl_seconds": 7_200,
             },
             {
                 "session": U64, "namespace": "", "name": "漢", "owner_user_id": U32, "models": [], "chunks": U64 - 1,
                 "raw_bytes": U64 - 2, "stored_bytes": U64 - 3, "created_seconds": U64 - 4, "changed_seconds": U64 - 5,
+                "ttl_seconds": U32 - 1,
             },
         ],
     }
     yield "list_sessions_last_page", "answer", 12, {"next": 0, "sessions": []}
     yield "sync", "request", 13, {}
     yield "sync", "answer", U64, {}
+
+
+def namespaces():
+    nothing = {
+        "sharing": None, "salt": None, "ttl_seconds": None, "min_bytes": None, "max_bytes": None, "max_sessions": None,
+        "admission": None,
+    }
+    policy = {
+        "sharing": "off", "has_salt": True, "ttl_seconds": 86_400, "min_bytes": 10 << 30, "max_bytes": 100 << 30,
+        "max_sessions": 1_000, "admission": "secondTouch",
+    }
+    top = {
+        "sharing": "shared", "has_salt": False, "ttl_seconds": U32, "min_bytes": U64 - 1, "max_bytes": U64 - 2,
+        "max_sessions": U32 - 3, "admission": "everything",
+    }
+    yield "configure_namespace", "request", 41, {"namespace": "agents", "change": {
+        "sharing": "off", "salt": bytes(range(200, 232)).hex(), "ttl_seconds": 86_400, "min_bytes": 10 << 30,
+        "max_bytes": 100 << 30, "max_sessions": 1_000, "admission": "secondTouch",
+    }}
+    yield "configure_namespace_nothing", "request", 41, {"namespace": "", "change": nothing}
+    yield "configure_namespace_salt_removed", "request", 41, {"namespace": "ñ", "change": {**nothing, "salt": ""}}
+    yield "configure_namespace_top", "request", 41, {"namespace": "n", "change": {
+        **nothing, "ttl_seconds": U32, "max_bytes": U64 - 2, "max_sessions": U32 - 3,
+    }}
+    yield "configure_namespace", "answer", 41, policy
+    yield "configure_namespace_top", "answer", 41, top
+    yield "list_namespaces", "request", 43, {"after": 7}
+    yield "list_namespaces_top", "request", 43, {"after": U32}
+    yield "list_namespaces", "answer", 43, {"namespaces": [
+        {"namespace_id": 8, "name": "agents", "owner_user_id": 1000, "sessions": 12, "policy": policy},
+        {"namespace_id": U32, "name": "漢", "owner_user_id": U32 - 1, "sessions": U64, "policy": top},
+    ]}
+    yield "list_namespaces_empty", "answer", 43, {"namespaces": []}
+    yield "configure_session", "request", 44, {"session": 65, "ttl_seconds": 7_200}
+    yield "configure_session_top", "request", 44, {"session": U64, "ttl_seconds": U32 - 1}
+    yield "configure_session", "answer", 44, {}
 
 
 def arenas():
@@ -302,7 +340,7 @@ def facts_and_refusals():
 
 
 def golden_vectors():
-    for group in (handshake_and_models(), sessions(), chunks(), facts_and_refusals()):
+    for group in (handshake_and_models(), sessions(), namespaces(), chunks(), facts_and_refusals()):
         for name, kind, request_id, fields, *rest in group:
             content = rest[0] if rest else b""
             message = "refusal" if kind == "refusal" else max(
@@ -323,7 +361,7 @@ def document():
     tables = {
         "message_types": MESSAGE_TYPES, "component_kinds": COMPONENT_KINDS, "element_types": ELEMENT_TYPES,
         "encodings": ENCODINGS, "encoding_choices": ENCODING_CHOICES, "acknowledgements": ACKNOWLEDGEMENTS,
-        "error_codes": ERROR_CODES, "limits": LIMITS,
+        "sharing": SHARING, "admissions": ADMISSIONS, "error_codes": ERROR_CODES, "limits": LIMITS,
     }
     vectors, hostile, connections = list(golden_vectors()), list(hostile_vectors()), list(connection_vectors())
     for group in (vectors, hostile, connections):

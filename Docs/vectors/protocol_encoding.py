@@ -29,6 +29,9 @@ MESSAGE_TYPES = {
     "explain": 0x0015,
     "match": 0x0016,
     "plan_snapshots": 0x0017,
+    "configure_namespace": 0x0018,
+    "list_namespaces": 0x0019,
+    "configure_session": 0x001A,
 }
 ANSWER_BIT = 0x8000
 PROGRESS_BIT = 0x4000
@@ -43,6 +46,8 @@ ELEMENT_TYPES = {"bf16": 1, "f16": 2, "f32": 3, "f8e4m3": 4, "f8e5m2": 5, "i8": 
 ENCODINGS = {"raw": 1, "lz4": 2, "cascade": 3}
 ENCODING_CHOICES = {"auto": 0, "raw": 1, "lz4": 2, "cascade": 3}
 ACKNOWLEDGEMENTS = {"accepted": 0, "committed": 1, "durable": 2}
+SHARING = {"shared": 0, "off": 1}
+ADMISSIONS = {"everything": 0, "secondTouch": 1}
 ERROR_CODES = {
     "malformed": 1,
     "frameTooLong": 2,
@@ -88,6 +93,7 @@ LIMITS = {
     "resume_chunks": 16384,
     "requests_in_flight": 64,
     "message_bytes": 1024,
+    "salt_bytes": 32,
 }
 
 
@@ -192,6 +198,38 @@ def session_summary(f):
         + u64(f["stored_bytes"])
         + u64(f["created_seconds"])
         + u64(f["changed_seconds"])
+        + u32(f["ttl_seconds"])
+    )
+
+
+# The fields of a change to a namespace's policy, in the order of their bits.
+POLICY_FIELDS = [
+    ("sharing", lambda v: u8(SHARING[v])),
+    ("salt", lambda v: u8(len(bytes.fromhex(v))) + bytes.fromhex(v)),
+    ("ttl_seconds", u32),
+    ("min_bytes", u64),
+    ("max_bytes", u64),
+    ("max_sessions", u32),
+    ("admission", lambda v: u8(ADMISSIONS[v])),
+]
+
+
+def policy_change(f):
+    """A mask of the fields that are not null, then these."""
+    mask = sum(1 << bit for bit, (name, _) in enumerate(POLICY_FIELDS) if f[name] is not None)
+    return u16(mask) + b"".join(encode(f[name]) for name, encode in POLICY_FIELDS if f[name] is not None)
+
+
+def policy(f):
+    return (
+        u8(SHARING[f["sharing"]]) + flag(f["has_salt"]) + u32(f["ttl_seconds"]) + u64(f["min_bytes"])
+        + u64(f["max_bytes"]) + u32(f["max_sessions"]) + u8(ADMISSIONS[f["admission"]])
+    )
+
+
+def namespace_summary(f):
+    return (
+        u32(f["namespace_id"]) + string(f["name"]) + u32(f["owner_user_id"]) + u64(f["sessions"]) + policy(f["policy"])
     )
 
 
@@ -294,6 +332,9 @@ REQUESTS = {
     "match": lambda f: string(f["namespace"]) + u32(f["model_id"]) + u16(f["component"])
     + items(f["keys"], bytes.fromhex),
     "explain": lambda f: u64(f["session"]) + u64(f["at_most"]) + u32(f["model_id"]),
+    "configure_namespace": lambda f: string(f["namespace"]) + policy_change(f["change"]),
+    "list_namespaces": lambda f: u32(f["after"]),
+    "configure_session": lambda f: u64(f["session"]) + u32(f["ttl_seconds"]),
 }
 
 ANSWERS = {
@@ -332,6 +373,9 @@ ANSWERS = {
     "prefetch": lambda f: b"",
     "fork": lambda f: u64(f["session"]) + flag(f["created"]),
     "verify": verify_answer,
+    "configure_namespace": policy,
+    "list_namespaces": lambda f: items(f["namespaces"], namespace_summary),
+    "configure_session": lambda f: b"",
 }
 
 PROGRESS = {"get_into": lambda f: u32(f["layers"])}

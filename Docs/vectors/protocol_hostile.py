@@ -80,6 +80,7 @@ def bad_requests():
     yield "trailing_byte", "open_session", names + flag(True) + b"\x00", "malformed"
     yield "namespace_of_65535", "open_session", u16(0xFFFF) + b"n" * 20, "malformed"
     yield "session_name_surrogate", "open_session", string("n") + text(BAD_TEXTS["surrogate"]) + u32(1) + u8(1), "invalidArgument"
+    yield from bad_policies()
     yield from bad_puts()
     get_item = NAME + u32(0) + u32(0)
     yield "empty", "get", b"", "malformed"
@@ -88,7 +89,7 @@ def bad_requests():
     yield "payload_in_a_request", "get", u32(1) + get_item + b"payload", "malformed"
     for message, length in (
         ("resume", 20), ("explain", 20), ("truncate", 16), ("prefetch", 16), ("drop", 8), ("list_models", 4), ("list_chunks", 20), ("verify", 20),
-        ("open_arena", 8), ("register_arena", 8), ("close_arena", 4),
+        ("open_arena", 8), ("register_arena", 8), ("close_arena", 4), ("list_namespaces", 4), ("configure_session", 12),
     ):
         yield "one_byte_short", message, bytes(length - 1), "malformed"
         yield "trailing_byte", message, bytes(length + 1), "malformed"
@@ -111,6 +112,24 @@ def bad_requests():
     yield "trailing_byte", "list_sessions", string("") + u64(0) + b"\x00", "malformed"
     yield "trailing_byte", "stat", b"\x00", "malformed"
     yield "trailing_byte", "sync", b"\x00", "malformed"
+
+
+def bad_policies():
+    def change(mask, fields):
+        return string("n") + u16(mask) + fields
+
+    yield "mask_missing", "configure_namespace", string("n"), "malformed"
+    yield "bit_7", "configure_namespace", change(1 << 7, b"\x00"), "invalidArgument"
+    yield "bit_15", "configure_namespace", change(1 << 15, b""), "invalidArgument"
+    yield "sharing_2", "configure_namespace", change(1, u8(2)), "invalidArgument"
+    yield "sharing_missing", "configure_namespace", change(1, b""), "malformed"
+    yield "salt_of_33_bytes", "configure_namespace", change(2, u8(33) + bytes(33)), "invalidArgument"
+    yield "salt_cut", "configure_namespace", change(2, u8(32) + bytes(31)), "malformed"
+    yield "ttl_cut", "configure_namespace", change(4, bytes(3)), "malformed"
+    yield "max_bytes_missing", "configure_namespace", change(24, u64(1)), "malformed"
+    yield "admission_2", "configure_namespace", change(64, u8(2)), "invalidArgument"
+    yield "trailing_byte", "configure_namespace", change(0, b"\x00"), "malformed"
+    yield "namespace_overlong", "configure_namespace", text(BAD_TEXTS["overlong"]) + u16(0), "invalidArgument"
 
 
 def bad_puts():
@@ -180,6 +199,14 @@ def bad_answers():
     for encoding in (0, 4):
         yield f"encoding_{encoding}", "list_chunks", u32(1) + SUMMARY_HEAD + u8(encoding) + u64(0), "invalidArgument"
     yield "second_chunk_cut", "list_chunks", u32(2) + SUMMARY + SUMMARY[:-1], "malformed"
+    policy = u8(0) + u8(0) + bytes(24)
+    yield "sharing_2", "configure_namespace", u8(2) + u8(0) + bytes(24) + u8(0), "invalidArgument"
+    yield "has_salt_2", "configure_namespace", u8(0) + u8(2) + bytes(24) + u8(0), "invalidArgument"
+    yield "admission_2", "configure_namespace", policy + u8(2), "invalidArgument"
+    yield "trailing_byte", "configure_namespace", policy + u8(0) + b"\x00", "malformed"
+    yield "1001_namespaces", "list_namespaces", over_page, "invalidArgument"
+    yield "policy_cut", "list_namespaces", u32(1) + u32(1) + string("n") + u32(0) + u64(0) + policy, "malformed"
+    yield "trailing_byte", "configure_session", b"\x00", "malformed"
     yield "1001_facts", "stat", over_page, "invalidArgument"
     yield "1001_counters", "stat", u32(0) + over_page, "invalidArgument"
     yield "1001_damaged", "verify", u64(0) + u64(0) + over_page, "invalidArgument"

@@ -18,6 +18,8 @@ public enum Limits {
     public static let models = 4_096
     /// Namespaces in a store.
     public static let namespaces = 65_536
+    /// Bytes of a namespace's salt.
+    public static let saltBytes = 32
 
     // Chunks.
 

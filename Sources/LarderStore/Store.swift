@@ -54,7 +54,7 @@ public final class Store: Sendable {
         }
         self.shards = shards
         id = storeID
-        do { catalog = try Catalog(shards[0]) } catch {
+        do { catalog = try Catalog(shards) } catch {
             throw LarderError(.storeUnusable, "the catalog of \(configuration.directory) cannot be read: \(error)")
         }
         do { team = try CodecTeam(helpers: configuration.codecHelpers) } catch {
@@ -145,7 +145,7 @@ public final class Store: Sendable {
         return try naming[Int(Self.hash(space.name, name) >> 32 % 64)].withLock { _ throws(LarderError) in
             if try shard(named: name, space.id) != nil { throw LarderError.exists(name) }
             return try writer.perform(
-                ForkMutation(parent: session, offset: offset, name: name) { [catalog] in catalog.model($0) })
+                ForkMutation(parent: session, offset: offset, name: name, catalog: catalog))
         }
     }
 
@@ -174,7 +174,7 @@ public final class Store: Sendable {
 
     /// Forgets a session at once; what only it saw is freed in the background.
     public func drop(session: UInt64) throws(LarderError) {
-        try writer(of: session).perform(DropMutation(session: session))
+        try writer(of: session).perform(DropMutation(session: session, counts: catalog.sessionCounts))
     }
 
     /// Takes every chunk that reaches beyond `offset` out of a session, at once; their bytes are freed in the background,

@@ -48,6 +48,12 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
     case match = 0x0016
     /// Where should recurrent states be saved?
     case planSnapshots = 0x0017
+    /// Change a namespace's policy, or ask for it.
+    case configureNamespace = 0x0018
+    /// List namespaces.
+    case listNamespaces = 0x0019
+    /// Set a session's own time to live.
+    case configureSession = 0x001A
 }
 
 /// The 16 bytes before every message (Docs/PROTOCOL.md, "Frame").

@@ -114,11 +114,13 @@ public struct SessionSummary: Message, Hashable {
     public var createdSeconds: UInt64
     /// When it last changed, seconds since 1970.
     public var changedSeconds: UInt64
+    /// Seconds since its last use after which its state expires; 0 for what its namespace says.
+    public var ttlSeconds: UInt32
 
     /// A summary from its fields.
     public init(
         session: UInt64, namespace: String, name: String, ownerUserID: UInt32, models: [SessionModel], chunks: UInt64,
-        rawBytes: UInt64, storedBytes: UInt64, createdSeconds: UInt64, changedSeconds: UInt64
+        rawBytes: UInt64, storedBytes: UInt64, createdSeconds: UInt64, changedSeconds: UInt64, ttlSeconds: UInt32
     ) {
         self.session = session
         self.namespace = namespace
@@ -130,6 +132,7 @@ public struct SessionSummary: Message, Hashable {
         self.storedBytes = storedBytes
         self.createdSeconds = createdSeconds
         self.changedSeconds = changedSeconds
+        self.ttlSeconds = ttlSeconds
     }
 
     public func write(to writer: inout ByteWriter) {
@@ -139,6 +142,7 @@ public struct SessionSummary: Message, Hashable {
         writer.write(ownerUserID)
         writer.write(list: models)
         for value in [chunks, rawBytes, storedBytes, createdSeconds, changedSeconds] { writer.write(value) }
+        writer.write(ttlSeconds)
     }
 
     public init(from reader: inout ByteReader) throws(LarderError) {
@@ -152,6 +156,7 @@ public struct SessionSummary: Message, Hashable {
         storedBytes = try reader.read(UInt64.self, "stored bytes")
         createdSeconds = try reader.read(UInt64.self, "created")
         changedSeconds = try reader.read(UInt64.self, "changed")
+        ttlSeconds = try reader.read(UInt32.self, "time to live")
     }
 }
 

@@ -42,6 +42,7 @@ struct SessionEntry: Encodable {
     let storedBytes: UInt64
     let createdSeconds: UInt64
     let changedSeconds: UInt64
+    let ttlSeconds: UInt32
 
     init(_ session: SessionSummary) {
         id = session.session
@@ -54,6 +55,7 @@ struct SessionEntry: Encodable {
         storedBytes = session.storedBytes
         createdSeconds = session.createdSeconds
         changedSeconds = session.changedSeconds
+        ttlSeconds = session.ttlSeconds
     }
 }
 
@@ -120,17 +122,19 @@ struct Show: ParsableCommand {
                             session: SessionEntry(found), resumePoint: resume.offset, components: components,
                             chunks: entries)))
             } else {
-                printOut(found, resume, components, entries)
+                let policy = try client.namespaces().first { $0.name == found.namespace }?.policy
+                printOut(found, resume, components, entries, Format.expiry(found.ttlSeconds, policy))
             }
         }
     }
 
     private func printOut(
-        _ session: SessionSummary, _ resume: ResumeAnswer, _ components: [ComponentEntry], _ entries: [ChunkEntry]
+        _ session: SessionSummary, _ resume: ResumeAnswer, _ components: [ComponentEntry], _ entries: [ChunkEntry],
+        _ expiry: String
     ) {
         print(
             "session \(session.namespace)/\(session.name) (\(session.session)), uid \(session.ownerUserID), "
-                + "changed \(Format.age(session.changedSeconds)) ago"
+                + "changed \(Format.age(session.changedSeconds)) ago, \(expiry)"
         )
         print("resume point \(resume.offset) tokens, \(resume.chunks.count) chunks to load\n")
         var table = Table("component", ">rank", "kind", "type", ">chunks", ">reach", ">raw", ">stored", ">ratio")

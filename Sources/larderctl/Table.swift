@@ -1,5 +1,7 @@
 import Foundation
+import LarderModel
 import LarderSystem
+import LarderWire
 
 /// A table for people: aligned columns, numbers to the right, a bold head on a terminal.
 struct Table {
@@ -55,6 +57,25 @@ enum Format {
         case 120..<7_200: return "\(age / 60) min"
         case 7_200..<172_800: return "\(age / 3_600) h"
         default: return "\(age / 86_400) d"
+        }
+    }
+
+    /// Seconds in the largest unit that divides them.
+    static func duration(_ seconds: UInt32) -> String {
+        for (unit, length) in [("d", UInt32(86_400)), ("h", 3_600), ("min", 60)] where seconds % length == 0 {
+            return "\(seconds / length) \(unit)"
+        }
+        return "\(seconds) s"
+    }
+
+    /// When a session's state expires, from its own time to live (0 for none) and its namespace's policy.
+    static func expiry(_ own: UInt32, _ policy: PolicySummary?) -> String {
+        switch own {
+        case NamespacePolicy.never: return "never expires, whatever its namespace says"
+        case 0:
+            guard let seconds = policy?.ttlSeconds, seconds > 0 else { return "never expires" }
+            return "expires \(duration(seconds)) after its last use, as its namespace says"
+        default: return "expires \(duration(own)) after its last use"
         }
     }
 

@@ -1,7 +1,9 @@
 import LarderClient
+import LarderModel
 import LarderSampleState
 import LarderSystem
 import LarderTestSupport
+import LarderWire
 import Testing
 
 /// Another user's process at the socket (SO_PEERCRED): it sees nothing of a namespace that is not its own.
@@ -42,6 +44,12 @@ import Testing
         #expect(try run(daemon, "drop", "\(session)").code == 2)
         #expect(try run(daemon, "fork", "\(session)", "256", "stolen").code == 2)
         #expect(try run(daemon, "truncate", "\(session)", "0").code == 2)
+        #expect(try run(daemon, "ttl", "\(session)", "1h").code == 2)
+        let namespaces = try run(daemon, "namespace", "list", "--json")
+        #expect(namespaces.code == 0 && !namespaces.output.contains("test"))
+        let set = try run(daemon, "namespace", "set", "test", "--sharing", "off")
+        #expect(set.code == 2 && set.output.contains("belongs to another user"))
+        #expect(try client.configure(namespace: "test") == PolicySummary(NamespacePolicy()))
         let named = try run(daemon, "show", "test/gpl")
         #expect(named.code == 2 && !named.output.contains("1599"))
         for piece in pieces { #expect(try client.get(piece, session: session) == piece.bytes) }

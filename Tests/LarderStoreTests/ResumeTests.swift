@@ -39,6 +39,30 @@ import Testing
         #expect(try fixture.reader.resume(session: session, atMost: 169).offset == 0)
     }
 
+    /// A state is valid at its offset only, and an offset without its tokens is no place to go on from.
+    @Test func makesNoResumePointOfAStateBeyondTheTokens() throws {
+        let fixture = try StoreFixture()
+        let session = try fixture.session("a")
+        try put(fixture, session, component: 0, 0..<64)
+        try put(fixture, session, component: 1, 0..<96)
+        for offset in [UInt64(65), 96, 128, 1 << 30] { try putState(fixture, session, at: offset) }
+        for bound in [UInt64(64), 65, 96, 128, 1 << 30, .max] {
+            let plan = try fixture.reader.resume(session: session, atMost: bound, prefillRate: 1)
+            #expect(plan.offset == 0 && plan.chunks.isEmpty && plan.cheapestOffset == 0)
+        }
+        try putState(fixture, session, at: 48)
+        #expect(try fixture.reader.resume(session: session, atMost: .max).offset == 48)
+        try putState(fixture, session, at: 64)
+        let plan = try fixture.reader.resume(session: session, atMost: .max)
+        #expect(plan.offset == 64 && plan.chunks.filter { $0.component == 2 }.map(\.offset) == [64])
+        let fork = try fixture.store.fork(session: session, offset: 128, name: "b", reader: fixture.reader)
+        #expect(try fixture.reader.resume(session: fork, atMost: .max).offset == 64)
+        // With its tokens, the state counts.
+        try put(fixture, session, component: 0, 64..<96)
+        #expect(try fixture.reader.resume(session: session, atMost: .max).offset == 96)
+        #expect(try fixture.reader.resume(session: fork, atMost: .max).offset == 64)
+    }
+
     @Test func stopsAtAHole() throws {
         let fixture = try StoreFixture()
         var model = StoreFixture.hybrid

@@ -129,11 +129,39 @@ import Testing
                     session: 65, namespace: "agents", name: "branch 7", ownerUserID: 1_000,
                     models: [SessionModel(rank: 0, modelID: 4), SessionModel(rank: 3, modelID: 1)], chunks: 3,
                     rawBytes: 802_864, storedBytes: 409_176, createdSeconds: 1_700_000_000,
-                    changedSeconds: 1_700_000_003),
+                    changedSeconds: 1_700_000_003, ttlSeconds: 7_200),
                 SessionSummary(
                     session: .max, namespace: "", name: "漢", ownerUserID: .max, models: [], chunks: .max - 1,
-                    rawBytes: .max - 2, storedBytes: .max - 3, createdSeconds: .max - 4, changedSeconds: .max - 5),
+                    rawBytes: .max - 2, storedBytes: .max - 3, createdSeconds: .max - 4, changedSeconds: .max - 5,
+                    ttlSeconds: .max - 1),
             ])
+    }
+
+    @Test func namespaces() throws {
+        let request: ConfigureNamespace = try decode("configure_namespace_request")
+        var change = NamespaceChange()
+        change.sharing = .off
+        change.salt = Array(200..<232)
+        change.ttlSeconds = 86_400
+        change.minBytes = 10 << 30
+        change.maxBytes = 100 << 30
+        change.maxSessions = 1_000
+        change.admission = .secondTouch
+        #expect(request.namespace == "agents" && request.change == change)
+        #expect(try decode("configure_namespace_nothing_request", as: ConfigureNamespace.self).change.isEmpty)
+        let removed = try decode("configure_namespace_salt_removed_request", as: ConfigureNamespace.self).change
+        #expect(removed.salt == [] && !removed.isEmpty && removed.operatorFields.isEmpty)
+        let policy = PolicySummary(change.applied(to: NamespacePolicy()))
+        #expect(try decode("configure_namespace_answer") == policy && policy.hasSalt)
+        let list = try decode("list_namespaces_answer", as: NamespaceList.self).namespaces
+        #expect(
+            list[0]
+                == NamespaceSummary(
+                    namespaceID: 8, name: "agents", ownerUserID: 1_000, sessions: 12, policy: policy))
+        #expect(list[1].namespaceID == .max && list[1].sessions == .max && list[1].policy.minBytes == .max - 1)
+        #expect(list[1].policy.maxBytes == .max - 2 && list[1].policy.maxSessions == .max - 3 && list[1].name == "漢")
+        let session: ConfigureSession = try decode("configure_session_request")
+        #expect(session.session == 65 && session.ttlSeconds == 7_200)
     }
 
     @Test func listChunksAndVerify() throws {

@@ -52,6 +52,8 @@ import Testing
         #expect(all.encodings == table(Encoding.allCases))
         #expect(all.encodingChoices == table(EncodingChoice.allCases))
         #expect(all.acknowledgements == table(Acknowledgement.allCases))
+        #expect(all.sharing == table(Sharing.allCases))
+        #expect(all.admissions == table(Admission.allCases))
         #expect(all.errorCodes == table(ErrorCode.allCases))
     }
 
@@ -65,6 +67,7 @@ import Testing
                 "frame_bytes": UInt64(Limits.frameBytes), "batch_items": UInt64(Limits.batchItems),
                 "page_entries": UInt64(Limits.pageEntries), "resume_chunks": UInt64(Limits.resumeChunks),
                 "requests_in_flight": UInt64(Limits.requestsInFlight), "message_bytes": UInt64(Limits.messageBytes),
+                "salt_bytes": UInt64(Limits.saltBytes),
             ])
     }
 
@@ -85,6 +88,8 @@ import Testing
         for kind in ComponentKind.allCases { #expect(rows.contains("`\(kind)` \(kind.rawValue)")) }
         for type in ElementType.allCases { #expect(rows.contains("`\(type)` \(type.rawValue)")) }
         for choice in EncodingChoice.allCases { #expect(rows.contains("`\(choice)` \(choice.rawValue)")) }
+        for sharing in Sharing.allCases { #expect(rows.contains("`\(sharing)` \(sharing.rawValue)")) }
+        for admission in Admission.allCases { #expect(rows.contains("`\(admission)` \(admission.rawValue)")) }
         for level in Acknowledgement.allCases { #expect(rows.contains("`\(level)` \(level.rawValue)")) }
     }
 

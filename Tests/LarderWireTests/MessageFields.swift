@@ -50,7 +50,47 @@ extension SessionSummary {
             },
             chunks: try fields["chunks"].number(), rawBytes: try fields["raw_bytes"].number(),
             storedBytes: try fields["stored_bytes"].number(), createdSeconds: try fields["created_seconds"].number(),
-            changedSeconds: try fields["changed_seconds"].number())
+            changedSeconds: try fields["changed_seconds"].number(), ttlSeconds: try fields["ttl_seconds"].number())
+    }
+}
+
+extension NamespaceChange {
+    init(_ fields: Fields) throws {
+        func value<Value>(_ name: String, _ read: (Fields) throws -> Value) throws -> Value? {
+            let field = try fields[name]
+            return field.isNull ? nil : try read(field)
+        }
+        self.init()
+        sharing = try value("sharing") { try $0.named() }
+        salt = try value("salt") { hexadecimal(try $0.text()) }
+        ttlSeconds = try value("ttl_seconds") { try $0.number() }
+        minBytes = try value("min_bytes") { try $0.number() }
+        maxBytes = try value("max_bytes") { try $0.number() }
+        maxSessions = try value("max_sessions") { try $0.number() }
+        admission = try value("admission") { try $0.named() }
+    }
+}
+
+extension PolicySummary {
+    init(_ fields: Fields) throws {
+        var policy = NamespacePolicy()
+        policy.sharing = try fields["sharing"].named()
+        policy.salt = try fields["has_salt"].flag() ? [1] : []
+        policy.ttlSeconds = try fields["ttl_seconds"].number()
+        policy.minBytes = try fields["min_bytes"].number()
+        policy.maxBytes = try fields["max_bytes"].number()
+        policy.maxSessions = try fields["max_sessions"].number()
+        policy.admission = try fields["admission"].named()
+        self.init(policy)
+    }
+}
+
+extension NamespaceSummary {
+    init(_ fields: Fields) throws {
+        self.init(
+            namespaceID: try fields["namespace_id"].number(), name: try fields["name"].text(),
+            ownerUserID: try fields["owner_user_id"].number(), sessions: try fields["sessions"].number(),
+            policy: try PolicySummary(fields["policy"]))
     }
 }
 

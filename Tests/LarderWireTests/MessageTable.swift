@@ -143,6 +143,13 @@ struct MessageTable: Sendable {
         "prefetch": request(Prefetch.self) {
             Prefetch(session: try $0["session"].number(), atMost: try $0["at_most"].number())
         },
+        "configure_namespace": request(ConfigureNamespace.self) {
+            ConfigureNamespace(namespace: try $0["namespace"].text(), change: try NamespaceChange($0["change"]))
+        },
+        "list_namespaces": request(ListNamespaces.self) { ListNamespaces(after: try $0["after"].number()) },
+        "configure_session": request(ConfigureSession.self) {
+            ConfigureSession(session: try $0["session"].number(), ttlSeconds: try $0["ttl_seconds"].number())
+        },
     ]
 
     static let answers: [String: MessageTable] = [
@@ -200,6 +207,11 @@ struct MessageTable: Sendable {
         "sync": answer(to: Sync.self) { _ in Done() },
         "prefetch": answer(to: Prefetch.self) { _ in Done() },
         "verify": answer(to: Verify.self, VerifyAnswer.init),
+        "configure_namespace": answer(to: ConfigureNamespace.self, PolicySummary.init),
+        "list_namespaces": answer(to: ListNamespaces.self) {
+            NamespaceList(namespaces: try $0["namespaces"].list(NamespaceSummary.init))
+        },
+        "configure_session": answer(to: ConfigureSession.self) { _ in Done() },
     ]
 
     static let progress: [String: MessageTable] = [

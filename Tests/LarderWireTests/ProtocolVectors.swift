@@ -42,13 +42,15 @@ struct ProtocolVectors: Decodable, Sendable {
     let encodings: [String: UInt8]
     let encodingChoices: [String: UInt8]
     let acknowledgements: [String: UInt8]
+    let sharing: [String: UInt8]
+    let admissions: [String: UInt8]
     let errorCodes: [String: UInt16]
     let limits: [String: UInt64]
     let vectors: [Golden]
     let hostile: [Hostile]
 
     private enum CodingKeys: String, CodingKey {
-        case version, encodings, acknowledgements, limits, vectors, hostile
+        case version, encodings, acknowledgements, sharing, admissions, limits, vectors, hostile
         case messageTypes = "message_types"
         case componentKinds = "component_kinds"
         case elementTypes = "element_types"

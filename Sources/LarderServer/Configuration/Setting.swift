@@ -42,7 +42,7 @@ public struct Setting: Sendable {
         },
         Setting(key: "cap", summary: "most bytes that the store may ever take", text: { "\($0.capBytes)" }) {
             configuration, text throws(LarderError) in
-            configuration.capBytes = try bytes(text)
+            configuration.capBytes = try Quantity.bytes(text)
         },
         Setting(key: "shards", summary: "LMDB environments; fixed at the store's creation", text: { "\($0.shards)" }) {
             configuration, text throws(LarderError) in
@@ -54,7 +54,7 @@ public struct Setting: Sendable {
         },
         Setting(key: "queue", summary: "bytes of chunks that may wait to be written", text: { "\($0.queueBytes)" }) {
             configuration, text throws(LarderError) in
-            configuration.queueBytes = try bytes(text)
+            configuration.queueBytes = try Quantity.bytes(text)
         },
         Setting(
             key: "queue_wait_seconds", summary: "seconds that a page-out waits for room in the queue",
@@ -72,7 +72,7 @@ public struct Setting: Sendable {
             key: "inline_memory", summary: "bytes of frames that may be in memory at once",
             text: { "\($0.inlineBytes)" }
         ) { configuration, text throws(LarderError) in
-            configuration.inlineBytes = try bytes(text)
+            configuration.inlineBytes = try Quantity.bytes(text)
             guard configuration.inlineBytes >= Limits.frameBytes else {
                 throw wrong(text, "at least \(Limits.frameBytes), one frame")
             }
@@ -81,7 +81,7 @@ public struct Setting: Sendable {
             key: "arena_memory", summary: "bytes of shared memory of all arenas; one user may hold half",
             text: { "\($0.arenaBytes)" }
         ) { configuration, text throws(LarderError) in
-            configuration.arenaBytes = try bytes(text)
+            configuration.arenaBytes = try Quantity.bytes(text)
         },
         Setting(key: "drain_seconds", summary: "seconds that a shutdown may take", text: { "\($0.drainSeconds)" }) {
             configuration, text throws(LarderError) in
@@ -110,21 +110,6 @@ public struct Setting: Sendable {
         guard let value = Int(text), range.contains(value) else {
             throw wrong(text, "a whole number from \(range.lowerBound) to \(range.upperBound)")
         }
-        return value
-    }
-
-    /// Bytes: a whole number with an optional unit, `64MiB`, `10 GiB`, `2TB`.
-    static func bytes(_ text: String) throws(LarderError) -> Int {
-        let right = "a size such as 64MiB, 10GiB or 500GB"
-        let digits = text.prefix { $0.isASCII && $0.isNumber }
-        let unit = text[digits.endIndex...].drop { $0 == " " }
-        let factors = [
-            "": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "KB": 1_000, "MB": 1_000_000,
-            "GB": 1_000_000_000, "TB": 1_000_000_000_000,
-        ]
-        guard let count = Int(digits), let factor = factors[String(unit)] else { throw wrong(text, right) }
-        let (value, overflow) = count.multipliedReportingOverflow(by: factor)
-        guard !overflow, value < 1 << 50 else { throw wrong(text, right) }
         return value
     }
 }

@@ -57,7 +57,7 @@ extension RequestHandler {
                     models: session.models.map { SessionModel(rank: $0.rank, modelID: $0.modelID) },
                     chunks: session.totals.chunks, rawBytes: session.totals.rawBytes,
                     storedBytes: session.totals.storedBytes, createdSeconds: session.createdSeconds,
-                    changedSeconds: session.changedSeconds)
+                    changedSeconds: session.changedSeconds, ttlSeconds: session.ttlSeconds)
             }, next: page.next)
     }
 

@@ -122,6 +122,9 @@ final class RequestHandler {
         case .closeArena: return try answer(id, body, closeArena)
         case .getInto: return try getInto(id, body)
         case .prefetch: return try answer(id, body, prefetch)
+        case .configureNamespace: return try answer(id, body, configureNamespace)
+        case .listNamespaces: return try answer(id, body, listNamespaces)
+        case .configureSession: return try answer(id, body, configureSession)
         }
     }
 

@@ -13,16 +13,6 @@ public struct StoredModel: Sendable {
     public let declaration: ModelDeclaration
 }
 
-/// A namespace as the store knows it.
-public struct StoredNamespace: Sendable {
-    /// The store's number for it.
-    public let id: UInt32
-    /// Its name.
-    public let name: String
-    /// The user whose peers may use it.
-    public let ownerUserID: UInt32
-}
-
 /// Models and namespaces: few, bounded in number, kept in memory and written through shard 0.
 final class Catalog: Sendable {
     private struct State {
@@ -34,11 +24,15 @@ final class Catalog: Sendable {
     }
 
     private let state: Monitor<State>
-    /// Held while one entry is added, so that two peers cannot add the same.
-    private let adding = Monitor<Void>(())
+    /// Held while one entry is added or changed, so that two peers cannot add the same, or undo each other's change.
+    let adding = Monitor<Void>(())
+    /// Sessions of each namespace.
+    let sessionCounts: SessionCounts
 
-    /// Reads what shard 0 holds.
-    init(_ shard: Shard) throws {
+    /// Reads what shard 0 holds, and counts the sessions of all.
+    init(_ shards: [Shard]) throws {
+        sessionCounts = try SessionCounts(shards)
+        let shard = shards[0]
         var state = State()
         let transaction = try ReadTransaction(shard.environment)
         try transaction.renew()
@@ -51,10 +45,7 @@ final class Catalog: Sendable {
             return true
         }
         try transaction.scan(shard.databases.namespaces, from: start) { key, value in
-            var reader = try Record.open(value, key: key, "namespace")
-            let namespace = StoredNamespace(
-                id: UInt32(WordKey.word(key, 0)), name: try reader.readString("namespace"),
-                ownerUserID: try reader.read(UInt32.self, "owner"))
+            let namespace = try StoredNamespace(value, key: key)
             state.namespaces[namespace.id] = namespace
             state.namespaceIDs[Array(namespace.name.utf8)] = namespace.id
             return true
@@ -78,6 +69,17 @@ final class Catalog: Sendable {
 
     func namespace(named name: String) -> StoredNamespace? {
         state.withLock { state in state.namespaceIDs[Array(name.utf8)].flatMap { state.namespaces[$0] } }
+    }
+
+    /// All namespaces, in no order.
+    var namespaces: [StoredNamespace] { state.withLock { Array($0.namespaces.values) } }
+
+    /// Remembers a namespace that was committed.
+    func keep(_ namespace: StoredNamespace) {
+        state.withLock {
+            $0.namespaces[namespace.id] = namespace
+            $0.namespaceIDs[Array(namespace.name.utf8)] = namespace.id
+        }
     }
 
     /// Models with ids above `after`, in order.
@@ -123,14 +125,8 @@ final class Catalog: Sendable {
                 throw LarderError(.full, "the store holds \(Limits.namespaces) namespaces, its limit; use one of them")
             }
             let namespace = StoredNamespace(id: next, name: name, ownerUserID: userID)
-            var fields = ByteWriter()
-            fields.write(name)
-            fields.write(userID)
-            try writer.perform(PutRecordMutation(\.namespaces, id: next, fields))
-            state.withLock {
-                $0.namespaces[next] = namespace
-                $0.namespaceIDs[Array(name.utf8)] = next
-            }
+            try writer.perform(PutRecordMutation(\.namespaces, id: next, namespace.fields))
+            keep(namespace)
             return namespace
         }
     }
@@ -158,23 +154,25 @@ final class Catalog: Sendable {
     }
 }
 
-/// Adds a record of the catalog.
+/// Adds a record of the catalog, or replaces it.
 final class PutRecordMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable {
     private let database: KeyPath<Shard.Databases, Database> & Sendable
     private let id: UInt32
     private let fields: ByteWriter
+    private let isNew: Bool
 
-    init(_ database: KeyPath<Shard.Databases, Database> & Sendable, id: UInt32, _ fields: ByteWriter) {
+    /// - Parameter isNew: false for a record that replaces one: it is written even where the cap is reached.
+    init(
+        _ database: KeyPath<Shard.Databases, Database> & Sendable, id: UInt32, _ fields: ByteWriter, isNew: Bool = true
+    ) {
+        self.isNew = isNew
         self.database = database
         self.id = id
         self.fields = fields
     }
 
     func apply(_ context: inout WriteContext) throws {
-        guard context.takeRoom(bytes: fields.bytes.count) else {
-            throw LarderError(
-                .full, "the store has reached its cap; drop sessions that are not wanted, or raise the cap")
-        }
+        guard !isNew || context.takeRoom(bytes: fields.bytes.count) else { throw LarderError.capReached }
         try WordKey(UInt64(id)).withBytes { key in
             try Record.seal(fields, key: key).withUnsafeBytes {
                 try context.transaction.put(context.shard.databases[keyPath: database], key, $0)

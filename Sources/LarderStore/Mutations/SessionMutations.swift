@@ -9,8 +9,12 @@ final class OpenSessionMutation: AwaitedMutation<(id: UInt64, created: Bool)>, M
     private let model: StoredModel
     private let create: Bool
     private let catalog: Catalog
+    private var place: SessionPlace
+    /// True if the session is one more of its namespace.
+    private var isNew = false
 
     init(namespaceID: UInt32, name: String, model: StoredModel, create: Bool, catalog: Catalog) {
+        place = SessionPlace(catalog)
         self.namespaceID = namespaceID
         self.name = name
         self.model = model
@@ -19,6 +23,7 @@ final class OpenSessionMutation: AwaitedMutation<(id: UInt64, created: Bool)>, M
     }
 
     func apply(_ context: inout WriteContext) throws {
+        isNew = false
         let rank = UInt16(model.declaration.rank)
         let known = try? SessionNames.find(context.transaction, context.shard, namespaceID, name)
         if let id = known, var record = try? context.session(id) {
@@ -35,10 +40,11 @@ final class OpenSessionMutation: AwaitedMutation<(id: UInt64, created: Bool)>, M
         guard create else {
             throw LarderError(.unknownSession, "there is no session '\(name.clipped)'; open it with create to make it")
         }
-        guard context.takeRoom(bytes: 4_096) else {
-            throw LarderError(
-                .full, "the store has reached its cap; drop sessions that are not wanted, or raise the cap")
+        if try !SessionNames.isTaken(context.transaction, context.shard, namespaceID, name) {
+            try place.take(namespaceID)
+            isNew = true
         }
+        guard context.takeRoom(bytes: 4_096) else { throw LarderError.capReached }
         if let lost = known {
             // The name leads to a record that is damaged: its state is out of reach.
             _ = try WordKey(lost).withBytes { try context.transaction.delete(context.shard.databases.sessions, $0) }
@@ -52,23 +58,41 @@ final class OpenSessionMutation: AwaitedMutation<(id: UInt64, created: Bool)>, M
         try SessionNames.put(context, namespaceID, name, session: id)
         value = (id, true)
     }
+
+    override func complete(_ failure: LarderError?) {
+        place.settle(isUsed: isNew && failure == nil)
+        super.complete(failure)
+    }
 }
 
 /// Forgets a session: its record goes now, what only it saw when the writer finds time.
 final class DropMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable {
     private let session: UInt64
+    private let counts: SessionCounts
+    /// The namespace that then has a session less.
+    private var left: UInt32?
 
-    init(session: UInt64) { self.session = session }
+    init(session: UInt64, counts: SessionCounts) {
+        self.session = session
+        self.counts = counts
+    }
 
     func apply(_ context: inout WriteContext) throws {
+        left = nil
         guard let record = try context.session(session) else { throw LarderError.unknown(session: session) }
         _ = try WordKey(session).withBytes {
             try context.transaction.delete(context.shard.databases.sessions, $0)
         }
-        try SessionNames.delete(context, record.namespaceID, record.name)
+        let hadName = try SessionNames.delete(context, record.namespaceID, record.name)
         try context.leave(record.head)
         context.changedSessions.append(session)
+        if hadName { left = record.namespaceID }
         value = ()
+    }
+
+    override func complete(_ failure: LarderError?) {
+        if failure == nil, let left { counts.remove(left) }
+        super.complete(failure)
     }
 }
 
@@ -98,17 +122,20 @@ final class ForkMutation: AwaitedMutation<UInt64>, Mutation, @unchecked Sendable
     private let parent: UInt64
     private let offset: UInt64
     private let name: String
-    private let models: @Sendable (UInt32) -> StoredModel?
+    private let catalog: Catalog
+    private var place: SessionPlace
+    private var isDone = false
 
-    /// - Parameter models: looks a model up.
-    init(parent: UInt64, offset: UInt64, name: String, models: @escaping @Sendable (UInt32) -> StoredModel?) {
+    init(parent: UInt64, offset: UInt64, name: String, catalog: Catalog) {
         self.parent = parent
         self.offset = offset
         self.name = name
-        self.models = models
+        self.catalog = catalog
+        place = SessionPlace(catalog)
     }
 
     func apply(_ context: inout WriteContext) throws {
+        isDone = false
         guard let record = try context.session(parent) else { throw LarderError.unknown(session: parent) }
         guard try SessionNames.find(context.transaction, context.shard, record.namespaceID, name) == nil else {
             throw LarderError.exists(name)
@@ -119,10 +146,7 @@ final class ForkMutation: AwaitedMutation<UInt64>, Mutation, @unchecked Sendable
                 .invalidArgument,
                 "session '\(record.name.clipped)' ends at \(end) tokens; it cannot be forked at \(offset)")
         }
-        guard context.takeRoom(bytes: 4_096) else {
-            throw LarderError(
-                .full, "the store has reached its cap; drop sessions that are not wanted, or raise the cap")
-        }
+        guard context.takeRoom(bytes: 4_096) else { throw LarderError.capReached }
         let seen = try context.view(from: record.head, upTo: offset)
         guard seen.map({ Int($0.depth) }) ?? 0 < Limits.forkDepth else {
             throw LarderError(
@@ -130,22 +154,30 @@ final class ForkMutation: AwaitedMutation<UInt64>, Mutation, @unchecked Sendable
                 "session '\(record.name.clipped)' is \(Limits.forkDepth) forks deep, the limit; fork one of its parents"
             )
         }
+        try place.take(record.namespaceID)
         let id = context.takeSessionID()
         var fork = SessionRecord(
             namespaceID: record.namespaceID, name: name,
             head: try context.makeLine(on: seen, head: id, namespaceID: record.namespaceID),
             createdSeconds: Clock.wallSeconds())
         fork.models = record.models
+        fork.ttlSeconds = record.ttlSeconds
         try context.put(fork, session: id)
         try SessionNames.put(context, record.namespaceID, name, session: id)
+        isDone = true
         value = id
+    }
+
+    override func complete(_ failure: LarderError?) {
+        place.settle(isUsed: isDone && failure == nil)
+        super.complete(failure)
     }
 
     /// The offset at which the session's last chunk ends.
     private func end(of record: SessionRecord, _ context: borrowing WriteContext) throws -> UInt64 {
         var tracks: [(rank: UInt16, component: UInt8)] = []
         for model in record.models {
-            let count = models(model.modelID)?.declaration.components.count ?? 0
+            let count = catalog.model(model.modelID)?.declaration.components.count ?? 0
             tracks += (0..<count).map { (model.rank, UInt8($0)) }
         }
         var end: UInt64 = 0
@@ -178,6 +210,26 @@ extension LarderError {
     }
 }
 
+/// Sets what a session has of its own in place of its namespace's policy.
+final class ConfigureSessionMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable {
+    private let session: UInt64
+    private let ttlSeconds: UInt32
+
+    init(session: UInt64, ttlSeconds: UInt32) {
+        self.session = session
+        self.ttlSeconds = ttlSeconds
+    }
+
+    func apply(_ context: inout WriteContext) throws {
+        guard var record = try context.session(session) else { throw LarderError.unknown(session: session) }
+        record.ttlSeconds = ttlSeconds
+        // As large as the one that it replaces: it needs no room.
+        try context.put(record, session: session)
+        context.changedSessions.append(session)
+        value = ()
+    }
+}
+
 /// Makes all that was committed survive power loss.
 final class SyncMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable {
     override var isDurable: Bool { true }
@@ -189,6 +241,18 @@ final class SyncMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable {
 enum SessionNames {
     private static func key(_ namespaceID: UInt32, _ name: String) -> [UInt8] {
         withUnsafeBytes(of: namespaceID.bigEndian) { Array($0) } + Array(name.utf8)
+    }
+
+    /// The namespace that a key belongs to.
+    static func namespaceID(_ key: UnsafeRawBufferPointer) -> UInt32? {
+        key.count < 4 ? nil : UInt32(bigEndian: key.loadUnaligned(as: UInt32.self))
+    }
+
+    /// True if there is such a name, be its record whole or damaged.
+    static func isTaken(
+        _ transaction: borrowing some Transaction & ~Copyable, _ shard: Shard, _ namespaceID: UInt32, _ name: String
+    ) throws -> Bool {
+        try key(namespaceID, name).withUnsafeBytes { try transaction.get(shard.databases.names, $0) != nil }
     }
 
     static func find(
@@ -211,8 +275,9 @@ enum SessionNames {
         }
     }
 
-    static func delete(_ context: borrowing WriteContext, _ namespaceID: UInt32, _ name: String) throws {
-        _ = try key(namespaceID, name).withUnsafeBytes {
+    /// Returns false if there was no such name.
+    static func delete(_ context: borrowing WriteContext, _ namespaceID: UInt32, _ name: String) throws -> Bool {
+        try key(namespaceID, name).withUnsafeBytes {
             try context.transaction.delete(context.shard.databases.names, $0)
         }
     }

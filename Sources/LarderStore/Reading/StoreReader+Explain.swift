@@ -21,7 +21,7 @@ public struct Explanation: Sendable {
 
     /// The offset asked for: at most the end of the session.
     public let at: UInt64
-    /// Where the last stored chunk ends.
+    /// Where the last chunk ends that is stored, or was evicted and is remembered.
     public let end: UInt64
     /// The resume point up to `at`.
     public let offset: UInt64
@@ -41,7 +41,7 @@ extension StoreReader {
         let context = try context(session)
         var damaged: [ChunkKey] = []
         let planner = try planner(context) { damaged.append($0) }
-        let end = planner.tracks.map(\.end).max() ?? 0
+        let end = max(planner.tracks.map(\.end).max() ?? 0, try evictedEnd(context))
         let at = min(bound, end)
         var tracks: [Explanation.Track] = []
         for track in planner.tracks { tracks.append(try explain(track, at, context, damaged)) }
@@ -71,6 +71,28 @@ extension StoreReader {
             return explained(.evicted, gap, (tombstone.rule, tombstone.evictedSeconds))
         }
         return explained(track.chunks.isEmpty ? .noState : .neverStored, gap)
+    }
+
+    /// Where the last chunk ended that was evicted from what the session sees and is remembered; 0 for none.
+    private func evictedEnd(_ context: SessionContext) throws(LarderError) -> UInt64 {
+        try read(shard: context.shard) { transaction, shard in
+            var end: UInt64 = 0
+            for segment in context.path.segments {
+                for track in context.tracks {
+                    let bound = ChunkKey(
+                        line: segment.line, rank: track.rank, component: track.component,
+                        offset: min(segment.view.limit, ChunkKey.largestOffset))
+                    let found = try bound.words.withBytes { bytes in
+                        try transaction.last(shard.databases.tombstones, notAbove: bytes) { key, value in
+                            (try ChunkKey(key), try? Tombstone(value, key: key))
+                        }
+                    }
+                    guard let (key, tombstone) = found, key.isBeside(bound), let tombstone else { continue }
+                    end = max(end, min(key.offset + UInt64(tombstone.tokens), segment.view.limit))
+                }
+            }
+            return end
+        }
     }
 
     /// The first tombstone of a track in a gap, in any line of the session's past.

@@ -54,6 +54,8 @@ public struct StoredSession: Sendable {
     public let createdSeconds: UInt64
     /// Seconds since 1970.
     public let changedSeconds: UInt64
+    /// Seconds since its last use after which its state expires; 0 for what its namespace says.
+    public let ttlSeconds: UInt32
 }
 
 /// Where a walk over a session's chunks stands.
@@ -119,7 +121,7 @@ extension StoreReader {
         StoredSession(
             id: id, namespace: namespace, name: record.name, models: record.models,
             totals: (own.chunks, own.rawBytes, own.storedBytes), createdSeconds: record.createdSeconds,
-            changedSeconds: max(record.createdSeconds, own.changedSeconds))
+            changedSeconds: max(record.createdSeconds, own.changedSeconds), ttlSeconds: record.ttlSeconds)
     }
 
     private struct Own {

@@ -15,7 +15,9 @@ extension StoreReader {
                     + "\(item.tokens) tokens of it take \(shape.rawBytes)"
             )
         }
-        let prefix = item.prefixKey.map {
+        // Where the namespace shares nothing, a chunk with a key is stored like one without.
+        let namespace = store.catalog.namespace(context.record.namespaceID)
+        let prefix = item.prefixKey.flatMap { namespace?.storedKey($0) }.map {
             PrefixPlace(
                 namespaceID: context.record.namespaceID, modelID: model.id, component: UInt8(item.component), key: $0)
         }
@@ -37,13 +39,15 @@ extension StoreReader {
             }
             return .bytes(bytes)
         }
-        guard let prefix else {
+        guard item.prefixKey != nil else {
             throw LarderError(
                 .malformed, "the chunk at \(item.offset) of component '\(component.name)' has neither bytes nor a key")
         }
-        if let shared = try shared(prefix, shape, nil, item, component, context) { return .shared(shared) }
-        for shard in store.shards.indices where shard != context.shard {
-            if let copy = try copy(prefix, shape, shard: shard) { return .copy(copy) }
+        if let prefix {
+            if let shared = try shared(prefix, shape, nil, item, component, context) { return .shared(shared) }
+            for shard in store.shards.indices where shard != context.shard {
+                if let copy = try copy(prefix, shape, shard: shard) { return .copy(copy) }
+            }
         }
         throw LarderError(
             .miss,

@@ -131,16 +131,23 @@ extension WriteContext {
 }
 
 extension StoreReader {
-    /// How many of `keys`, from the first on, name stored chunks of one component in a namespace.
+    /// How many of `keys`, from the first on, name stored chunks of one component in a namespace; 0 where its policy shares
+    /// nothing.
+    ///
+    /// What it answers, and how many look-ups it makes, depends on that namespace alone: each look-up is for a key that
+    /// begins with the namespace's id, so that it ends among this namespace's own keys, or in the gap between its neighbours,
+    /// and never opens another's record. A key of another namespace thus makes it neither longer nor shorter; all that
+    /// others add to its time is the depth of the tree, the logarithm of how many keys the store holds in all.
     public func match(
         namespace: String, modelID: UInt32, component: UInt16, keys: [PrefixKey]
     ) throws(LarderError) -> Int {
         guard let space = store.catalog.namespace(named: namespace) else { return 0 }
         try Store.requireAccess(space, userID)
         store.turns.countTurn()
-        guard component <= UInt16(UInt8.max) else { return 0 }
+        guard component <= UInt16(UInt8.max), space.policy.sharing == .shared else { return 0 }
         return try holdingSnapshots { () throws(LarderError) in
-            for (index, key) in keys.enumerated() {
+            for (index, named) in keys.enumerated() {
+                guard let key = space.storedKey(named) else { return index }
                 let place = PrefixPlace(
                     namespaceID: space.id, modelID: modelID, component: UInt8(component), key: key)
                 var isStored = false

@@ -9,6 +9,8 @@ struct SessionRecord {
     /// Model ids by rank, in order of rank.
     var models: [(rank: UInt16, modelID: UInt32)]
     var createdSeconds: UInt64
+    /// Seconds since the last use after which its state expires; 0 for what its namespace says.
+    var ttlSeconds: UInt32 = 0
 
     init(namespaceID: UInt32, name: String, head: UInt64, createdSeconds: UInt64) {
         self.namespaceID = namespaceID
@@ -31,6 +33,7 @@ struct SessionRecord {
             writer.write(model.modelID)
         }
         writer.write(createdSeconds)
+        writer.write(ttlSeconds)
         return Record.seal(writer, key: key)
     }
 
@@ -44,6 +47,7 @@ struct SessionRecord {
             models.append((try reader.read(UInt16.self, "rank"), try reader.read(UInt32.self, "model id")))
         }
         createdSeconds = try reader.read(UInt64.self, "created")
+        ttlSeconds = try reader.read(UInt32.self, "time to live")
         try reader.finish("a session record")
     }
 }

@@ -1,0 +1,76 @@
+import LarderModel
+import LarderSystem
+
+extension Store {
+    /// Changes a namespace's policy and returns the namespace as it then is; survives the daemon's death when it returns. A
+    /// change of nothing tells the policy in force.
+    ///
+    /// The owner sets sharing, salt and time to live; quotas and admission are for root and the daemon's own user. What is
+    /// stored stays as it is: sessions keep chunks that they shared before, and sessions above a new limit stay.
+    ///
+    /// Throws ``LarderError``: `unknownSession` for a namespace that does not exist, `forbidden` for another user's and for
+    /// fields that this user may not set, `invalidArgument` for a policy that contradicts itself, or minima that
+    /// together are above what the store can hold.
+    @discardableResult
+    public func configure(
+        namespace name: String, _ change: NamespaceChange, userID: UInt32
+    ) throws(LarderError) -> StoredNamespace {
+        try catalog.adding.withLock { _ throws(LarderError) in
+            guard var namespace = catalog.namespace(named: name) else {
+                throw LarderError(
+                    .unknownSession, "there is no namespace '\(name.clipped)'; open a session in it, and it is made")
+            }
+            try Self.requireAccess(namespace, userID)
+            try requireOperator(change, namespace, userID)
+            if change.isEmpty { return namespace }
+            namespace.policy = change.applied(to: namespace.policy)
+            try namespace.policy.validate()
+            if change.minBytes != nil { try requireRoom(for: namespace) }
+            try writers[0].perform(
+                PutRecordMutation(\.namespaces, id: namespace.id, namespace.fields, isNew: false))
+            catalog.keep(namespace)
+            return namespace
+        }
+    }
+
+    /// One page of the namespaces that a user may use, with ids above `after`, in order, and how many sessions each has.
+    public func namespaces(
+        after: UInt32, userID: UInt32
+    ) -> [(namespace: StoredNamespace, sessions: Int)] {
+        catalog.namespaces.filter { $0.id > after && Self.mayAccess($0, userID) }.sorted { $0.id < $1.id }
+            .prefix(Limits.pageEntries).map { ($0, catalog.sessionCounts.count($0.id)) }
+    }
+
+    /// Sets the seconds since a session's last use after which its state expires; 0 for what its namespace says.
+    public func configure(session: UInt64, ttlSeconds: UInt32) throws(LarderError) {
+        try writer(of: session).perform(ConfigureSessionMutation(session: session, ttlSeconds: ttlSeconds))
+    }
+
+    /// Throws `forbidden` if a change has fields that only root and the daemon's own user may set.
+    private func requireOperator(
+        _ change: NamespaceChange, _ namespace: StoredNamespace, _ userID: UInt32
+    ) throws(LarderError) {
+        guard userID != 0, userID != Process.userID, let field = change.operatorFields.first else { return }
+        throw LarderError(
+            .forbidden,
+            "\(field) of namespace '\(namespace.name.clipped)' is set by root or the daemon's own user; ask the operator"
+        )
+    }
+
+    /// Throws `invalidArgument` if the minima of all namespaces together are above what the store can hold.
+    private func requireRoom(for namespace: StoredNamespace) throws(LarderError) {
+        let usable = shards.reduce(0) { $0 + UInt64($1.usablePages) * 4_096 }
+        var others: UInt64 = 0
+        for other in catalog.namespaces where other.id != namespace.id {
+            others = others.addingReportingOverflow(other.policy.minBytes).partialValue
+        }
+        let (sum, overflow) = others.addingReportingOverflow(namespace.policy.minBytes)
+        guard !overflow, sum <= usable else {
+            throw LarderError(
+                .invalidArgument,
+                "a minimum of \(namespace.policy.minBytes) bytes for '\(namespace.name.clipped)', beside the \(others) that "
+                    + "other namespaces keep, is above the \(usable) bytes that the store can hold; lower one of them, "
+                    + "or raise the cap")
+        }
+    }
+}
