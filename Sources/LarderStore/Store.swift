@@ -274,7 +274,7 @@ public final class Store: Sendable {
             + EvictionRule.allCases.map { rule in
                 ("evicted_\(rule.name)_chunks", done.reduce(0) { $0 + ($1.evicted[rule] ?? 0) })
             } + [
-            ("damaged_chunks", damage.withLock { $0 }),
-        ]
+                ("damaged_chunks", damage.withLock { $0 })
+            ]
     }
 }

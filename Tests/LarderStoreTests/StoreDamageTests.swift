@@ -108,9 +108,10 @@ import Testing
         let key =
             withUnsafeBytes(of: UInt64(1).bigEndian) { Array($0) }
             + withUnsafeBytes(of: UInt64(128).bigEndian) { Array($0) }
-        for index in 0..<data.count - 64 
+        for index in 0..<data.count - 64
         where Array(data[index..<index + 16]) == key && data[index + 16 + 16] == 64 {
-            data[index + 16 + 9] ^= 1 }
+            data[index + 16 + 9] ^= 1
+        }
         let (store, directory) = try open(fixture, data: data)
         defer { withExtendedLifetime(directory) {} }
         let reader = StoreReader(store, userID: 0)

@@ -142,7 +142,8 @@ struct Sweep {
         var chunks: [(key: ChunkKey, record: ChunkRecord, line: LineRecord)] = []
         for key in owners {
             // One whose records are damaged is out of reach: it goes as useless.
-            guard let record = try context.chunk(key), record.blobID == id, let line = try? context.line(key.line) else {
+            guard let record = try context.chunk(key), record.blobID == id, let line = try? context.line(key.line)
+            else {
                 return .goes(.useless)
             }
             if key.offset < exempt[key.line] ?? 0 { return .stays }

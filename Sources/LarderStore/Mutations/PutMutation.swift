@@ -208,7 +208,8 @@ final class PutMutation: Mutation, @unchecked Sendable {
     ) throws -> ChunkRecord {
         guard let encoded = chunk.encoded else {
             throw LarderError(
-                .busy, "what is stored of the chunk at \(chunk.offset) went while it was put; put it again, with its bytes")
+                .busy,
+                "what is stored of the chunk at \(chunk.offset) went while it was put; put it again, with its bytes")
         }
         guard context.takeRoom(bytes: encoded.byteCount) else { throw LarderError.capReached }
         let blobID = context.takeBlobID()
@@ -288,7 +289,9 @@ final class PutMutation: Mutation, @unchecked Sendable {
     /// Throws `conflict` unless a stored blob holds the chunk's raw bytes.
     private func requireEqual(_ chunk: PreparedChunk, blob: UInt64, _ context: borrowing WriteContext) throws {
         func bytes(_ blob: UInt64) throws -> UnsafeRawBufferPointer {
-            guard let found = try BlobLog.find(blob, context.transaction, context.shard) else { throw chunk.damaged("its bytes are gone") }
+            guard let found = try BlobLog.find(blob, context.transaction, context.shard) else {
+                throw chunk.damaged("its bytes are gone")
+            }
             return found
         }
         let stored = try bytes(blob)

@@ -111,7 +111,9 @@ struct LineRecord {
         writer.write(children)
         writer.write(largestLimit)
         writer.write(UInt8(hasLateChunks ? 1 : 0))
-        for value in [lowestTokens, lowestState, holeAt, chunks, rawBytes, storedBytes, changedSeconds] { writer.write(value) }
+        for value in [lowestTokens, lowestState, holeAt, chunks, rawBytes, storedBytes, changedSeconds] {
+            writer.write(value)
+        }
         return Record.seal(writer, key: key)
     }
 

@@ -129,7 +129,9 @@ extension WriteContext {
 
     /// Writes a blob anew at the young end, and frees the place that it had.
     mutating func move(blob id: UInt64, from place: UInt64) throws {
-        guard let bytes = try withUnsafeBytes(of: place, { try transaction.get(shard.databases.blobs, $0) }) else { return }
+        guard let bytes = try withUnsafeBytes(of: place, { try transaction.get(shard.databases.blobs, $0) }) else {
+            return
+        }
         let count = bytes.count
         // What shares a page with others may be shifted by the write; a page of its own is not.
         let copy = count < 4_096 ? Array(bytes) : nil

@@ -24,7 +24,9 @@ extension ShardWriter {
     func sweepIdly() {
         let excess = (usedPages - shard.lowPages) * 4_096
         let outcome = excess > 0 ? sweepStep(bytes: min(excess, shard.batchBytes / 4), .paced, []) : nil
-        if outcome?.didNothing ?? true || barren > shard.mapPages * 4_096 / 2 { queue.withLock { $0.isSweeping = false } }
+        if outcome?.didNothing ?? true || barren > shard.mapPages * 4_096 / 2 {
+            queue.withLock { $0.isSweeping = false }
+        }
     }
 
     /// Frees what was dropped, and then sweeps, until there is room for `bytes` more.
