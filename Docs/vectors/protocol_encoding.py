@@ -36,7 +36,7 @@ MESSAGE_TYPES = {
 ANSWER_BIT = 0x8000
 PROGRESS_BIT = 0x4000
 MISS_CAUSES = {"none": 0, "noState": 1, "neverStored": 2, "evicted": 3, "damaged": 4}
-EVICTION_RULES = {"cold": 1, "expired": 2, "useless": 3, "requested": 4}
+EVICTION_RULES = {"cold": 1, "expired": 2, "useless": 3, "requested": 4, "quota": 5}
 REFUSAL_TYPE = 0xFFFF
 MAGIC = b"LRDR"
 NO_ITEM = 0xFFFF_FFFF
@@ -76,6 +76,7 @@ ERROR_CODES = {
     "tooManyConnections": 25,
     "storeUnusable": 26,
     "exists": 27,
+    "declined": 28,
 }
 LIMITS = {
     "name_bytes": 255,

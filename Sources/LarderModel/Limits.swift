@@ -131,6 +131,12 @@ public enum Limits {
     public static let smallSweepBytes = 256 << 10
     /// Lines above a chunk's that are asked for a hole in its past.
     public static let holeDepth = 64
+    /// Sessions that are looked at for their expiry at once, each second.
+    public static let sessionsPerExpiry = 10_000
+    /// Seconds after its last use that a session which holds nothing is forgotten.
+    public static let emptySessionSeconds: UInt64 = 7 * 86_400
+    /// Seconds from one saving of the memory of heat to the next.
+    public static let heatSaveSeconds: UInt64 = 300
     /// Entries of the memory of heat, for all shards together: 16 bytes each.
     public static let heatEntries = 1 << 20
     /// Lines whose last use is remembered, for all shards together.

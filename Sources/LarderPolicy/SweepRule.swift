@@ -45,6 +45,8 @@ public struct SweepRule: Sendable {
     public private(set) var clock: UInt64
     /// What is known of keys.
     public private(set) var table: HeatTable
+    /// The share of residents that a key must be hotter than: at first the configuration's.
+    public var quantile: Double
     private var generator: SplitMix64
     /// The heat above which a key is kept, and until which decision and tick it serves.
     private var sample = (threshold: 0.0, decisions: UInt64(0), clock: UInt64(0))
@@ -61,6 +63,7 @@ public struct SweepRule: Sendable {
         precondition((0...1).contains(configuration.quantile), "a quantile is from 0 to 1")
         self.configuration = configuration
         self.clock = clock
+        quantile = configuration.quantile
         self.table = table
         generator = SplitMix64(seed: configuration.seed)
     }
@@ -91,13 +94,15 @@ public struct SweepRule: Sendable {
 
     /// Whether the oldest entry is worth being written again. A key that the table forgot is not.
     ///
-    /// - Parameter lastUse: when it was in use at the latest, if that is known from elsewhere: not a use of its own, but it
-    ///   is as recent as that.
-    public mutating func keeps(_ key: UInt64, lastUse: UInt64 = 0) -> Bool {
+    /// - Parameters:
+    ///   - lastUse: when it was in use at the latest, if that is known from elsewhere: not a use of its own, but it is as
+    ///     recent as that.
+    ///   - bias: added to its heat, in e-folds of frequency.
+    public mutating func keeps(_ key: UInt64, lastUse: UInt64 = 0, bias: Double = 0) -> Bool {
         switch configuration.policy {
         case .heat, .lru:
             let threshold = threshold()
-            return table.heat(of: key, usedBy: lastUse).map { $0 > threshold } ?? false
+            return table.heat(of: key, usedBy: lastUse).map { $0 + bias > threshold } ?? false
         case .s3fifo: return (table.frequency(of: key) ?? 1) > 1 && !table.isDemoted(key)
         case .fifo: return false
         }
@@ -116,7 +121,7 @@ public struct SweepRule: Sendable {
         if sample.decisions == 0 || clock >= sample.clock {
             var heats = table.sampleHeats(Self.sampleSize, using: &generator)
             heats.sort()
-            let index = min(Int(configuration.quantile * Double(heats.count)), heats.count - 1)
+            let index = min(Int(quantile * Double(heats.count)), heats.count - 1)
             sample = (heats.isEmpty ? .infinity : heats[index], Self.sampleLife, clock + Self.sampleLife)
         }
         sample.decisions -= 1

@@ -21,6 +21,8 @@ public final class Store: Sendable {
     let views = ViewGeneration()
     let leases = LeaseTable()
     let turns = TurnClock()
+    let quotas = Quotas()
+    let housekeeper = Housekeeper()
     let speed = PageInSpeed()
     /// Held, by name, while a session of that name is made: names are unique over all shards.
     private let naming = (0..<64).map { _ in Monitor<Void>(()) }
@@ -41,7 +43,8 @@ public final class Store: Sendable {
         for index in 0..<configuration.shards {
             let shard = try Shard(
                 index: index, directory: "\(configuration.directory)/shard-\(index)", configuration: configuration,
-                storeID: storeID, leases: leases, turns: turns)
+                storeID: storeID, leases: leases,
+                quotas: quotas, turns: turns)
             if index == 0 { storeID = shard.storeID }
             guard shard.storeID == storeID else {
                 throw LarderError(
@@ -68,6 +71,17 @@ public final class Store: Sendable {
                     log: log))
         }
         self.writers = writers
+        for namespace in catalog.namespaces { quotas.set(namespace.policy, of: namespace.id) }
+        if configuration.frees { try housekeeper.start(self) }
+    }
+
+    /// Saves what is remembered of the heat of chunks.
+    func saveHeat() {
+        for shard in shards {
+            do { try shard.heat.save(shard.heatPath) } catch {
+                log.warning("the memory of heat was not saved", metadata: ["error": "\(error)"])
+            }
+        }
     }
 
     private static func lock(_ directory: String) throws(LarderError) -> LockFile {
@@ -90,7 +104,9 @@ public final class Store: Sendable {
     /// Commits all that was accepted, makes it durable, and refuses what comes after. Idempotent.
     public func close() {
         prefetcher.stop()
+        housekeeper.stop()
         for writer in writers { writer.stop() }
+        if configuration.frees { saveHeat() }
         team.stop()
     }
 
@@ -274,7 +290,7 @@ public final class Store: Sendable {
             + EvictionRule.allCases.map { rule in
                 ("evicted_\(rule.name)_chunks", done.reduce(0) { $0 + ($1.evicted[rule] ?? 0) })
             } + [
-                ("damaged_chunks", damage.withLock { $0 })
+                ("device_write_bytes", housekeeper.deviceBytes), ("damaged_chunks", damage.withLock { $0 })
             ]
     }
 }

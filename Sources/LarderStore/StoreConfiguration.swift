@@ -22,6 +22,8 @@ public struct StoreConfiguration: Sendable {
     public var watermarks = Watermarks()
     /// By what the sweep decides.
     public var policy = SweepPolicy.heat
+    /// Bytes that may be written to the device in a day; 0 for no bound.
+    public var wearBudget: UInt64 = 0
     /// False to leave dropped state where it is: for looking at a store.
     public var frees = true
 
@@ -47,8 +49,12 @@ public struct StoreConfiguration: Sendable {
         return rule
     }
 
-    /// Bytes of a shard that are not its map: LMDB's lock file and the store's own.
-    private var overheadBytes: Int { (readers * 64 + 16_384 + 4_095) / 4_096 * 4_096 }
+    /// Bytes of a shard that are not its map: LMDB's lock file, the store's own, and the memory of heat.
+    private var overheadBytes: Int {
+        // The memory of heat lies there twice while it is saved.
+        let heat = HeatTracker.fileBytes(keys: heatEntries)
+        return (readers * 64 + 16_384 + 4_095) / 4_096 * 4_096 + 2 * (heat + 4_095) / 4_096 * 4_096
+    }
 
     /// Bytes of each shard's map.
     var mapBytes: Int { (capBytes / shards - overheadBytes) / 4_096 * 4_096 }
