@@ -46,6 +46,8 @@ public struct SweepRule: Sendable {
     /// What is known of keys.
     public private(set) var table: HeatTable
     private var generator: SplitMix64
+    /// Keys kept since one was not: after a whole turn one is dropped, whatever its heat, so that a sweep ends.
+    private var keptInARow = 0
     /// The heat above which a key is kept, and until which decision and tick it serves.
     private var sample = (threshold: 0.0, decisions: UInt64(0), clock: UInt64(0))
 
@@ -88,6 +90,12 @@ public struct SweepRule: Sendable {
 
     /// Whether the oldest entry is worth being written again. A key that the table forgot is not.
     public mutating func keeps(_ key: UInt64) -> Bool {
+        let keeps = keptInARow < table.residents && isWorthKeeping(key)
+        keptInARow = keeps ? keptInARow + 1 : 0
+        return keeps
+    }
+
+    private mutating func isWorthKeeping(_ key: UInt64) -> Bool {
         switch configuration.policy {
         case .heat, .lru:
             let threshold = threshold()
