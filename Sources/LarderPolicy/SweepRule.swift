@@ -36,8 +36,8 @@ public struct SweepRule: Sendable {
 
     /// Residents in a sample.
     static let sampleSize = 256
-    /// Decisions, or ticks, that a sample serves for.
-    static let sampleLife: UInt64 = 64
+    /// Decisions, or ticks, that a sample serves for at most; less where residents are few and soon others.
+    static let sampleLife = 64
 
     /// What the rule was made with.
     public let configuration: Configuration
@@ -119,7 +119,8 @@ public struct SweepRule: Sendable {
             var heats = table.sampleHeats(Self.sampleSize, using: &generator)
             heats.sort()
             let index = min(Int(configuration.quantile * Double(heats.count)), heats.count - 1)
-            sample = (heats.isEmpty ? .infinity : heats[index], Self.sampleLife, clock + Self.sampleLife)
+            let life = UInt64(min(max(1, table.residents / 32), Self.sampleLife))
+            sample = (heats.isEmpty ? .infinity : heats[index], life, clock + life)
         }
         sample.decisions -= 1
         return sample.threshold
