@@ -70,7 +70,7 @@ public struct HeatTable: Sendable {
         }
     }
 
-    /// The heat of a key, in e-folds of frequency; nil for a key that the table has never met or has forgotten.
+    /// The heat of a key, in e-folds of frequency: -infinity for a demoted key; nil for a key that the table has never met or has forgotten.
     public func heat(of key: UInt64) -> Double? { index(of: key).map { heat(entries[$0]) } }
 
     /// The heat that a key would have if it had been used at `time`, should that be later than its last use; a key that is
@@ -88,7 +88,7 @@ public struct HeatTable: Sendable {
     /// Whether a key is marked resident.
     public func isResident(_ key: UInt64) -> Bool { index(of: key).map { entries[$0].isResident } ?? false }
 
-    /// Makes a key as cold as if it had been used when the table began, until its next use, which finds its frequency.
+    /// Makes a key infinitely cold until its next use, which finds its frequency.
     public mutating func demote(_ key: UInt64) {
         if let index = index(of: key) { entries[index].time = 0 }
     }
@@ -125,7 +125,8 @@ public struct HeatTable: Sendable {
     }
 
     func heat(_ entry: Entry) -> Double {
-        log(Double(entry.frequency)) + (entry.time == 0 ? 0 : Double(epoch + UInt64(entry.time)) / tau)
+        if entry.time == 0 { return -.infinity }
+        return log(Double(entry.frequency)) + Double(epoch + UInt64(entry.time)) / tau
     }
 }
 
@@ -158,7 +159,11 @@ extension HeatTable {
         var victim = first
         var coldest = Double.infinity
         for index in first..<first + Self.ways {
-            let heat = entries[index].isEmpty ? -Double.infinity : heat(entries[index])
+            if entries[index].isEmpty {
+                victim = index
+                break
+            }
+            let heat = heat(entries[index])
             if heat < coldest { (victim, coldest) = (index, heat) }
         }
         residents += (entry.isResident ? 1 : 0) - (entries[victim].isResident ? 1 : 0)

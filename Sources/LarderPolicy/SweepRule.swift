@@ -36,8 +36,8 @@ public struct SweepRule: Sendable {
 
     /// Residents in a sample.
     static let sampleSize = 256
-    /// Decisions, or ticks, that a sample serves for.
-    static let sampleLife: UInt64 = 64
+    /// Decisions, or ticks, that a sample serves for at most; less where residents are few and soon others.
+    static let sampleLife = 64
 
     /// What the rule was made with.
     public let configuration: Configuration
@@ -48,6 +48,8 @@ public struct SweepRule: Sendable {
     /// The share of residents that a key must be hotter than: at first the configuration's.
     public var quantile: Double
     private var generator: SplitMix64
+    /// Keys kept since one was not: after a whole turn one is dropped, whatever its heat, so that a sweep ends.
+    private var keptInARow = 0
     /// The heat above which a key is kept, and until which decision and tick it serves.
     private var sample = (threshold: 0.0, decisions: UInt64(0), clock: UInt64(0))
 
@@ -99,6 +101,12 @@ public struct SweepRule: Sendable {
     ///     recent as that.
     ///   - bias: added to its heat, in e-folds of frequency.
     public mutating func keeps(_ key: UInt64, lastUse: UInt64 = 0, bias: Double = 0) -> Bool {
+        let keeps = keptInARow < table.residents && isWorthKeeping(key, lastUse: lastUse, bias: bias)
+        keptInARow = keeps ? keptInARow + 1 : 0
+        return keeps
+    }
+
+    private mutating func isWorthKeeping(_ key: UInt64, lastUse: UInt64, bias: Double) -> Bool {
         switch configuration.policy {
         case .heat, .lru:
             let threshold = threshold()
@@ -122,7 +130,8 @@ public struct SweepRule: Sendable {
             var heats = table.sampleHeats(Self.sampleSize, using: &generator)
             heats.sort()
             let index = min(Int(quantile * Double(heats.count)), heats.count - 1)
-            sample = (heats.isEmpty ? .infinity : heats[index], Self.sampleLife, clock + Self.sampleLife)
+            let life = UInt64(min(max(1, table.residents / 32), Self.sampleLife))
+            sample = (heats.isEmpty ? .infinity : heats[index], life, clock + life)
         }
         sample.decisions -= 1
         return sample.threshold
