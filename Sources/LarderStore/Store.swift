@@ -21,6 +21,7 @@ public final class Store: Sendable {
     let views = ViewGeneration()
     let leases = LeaseTable()
     let speed = PageInSpeed()
+    let savings: Savings
     /// Held, by name, while a session of that name is made: names are unique over all shards.
     private let naming = (0..<64).map { _ in Monitor<Void>(()) }
     private let damage = Monitor<UInt64>(0)
@@ -59,6 +60,9 @@ public final class Store: Sendable {
         do { team = try CodecTeam(helpers: configuration.codecHelpers) } catch {
             throw LarderError(.storage, "no threads to encode with: \(error)")
         }
+        do { savings = try Savings(shards[0], configuration, log: log) } catch {
+            throw LarderError(.storage, "the savings of \(configuration.directory) cannot be read: \(error)")
+        }
         var writers: [ShardWriter] = []
         for shard in shards {
             writers.append(
@@ -67,6 +71,7 @@ public final class Store: Sendable {
                     log: log))
         }
         self.writers = writers
+        if configuration.frees { try savings.start(writers[0]) }
     }
 
     private static func lock(_ directory: String) throws(LarderError) -> LockFile {
@@ -89,7 +94,12 @@ public final class Store: Sendable {
     /// Commits all that was accepted, makes it durable, and refuses what comes after. Idempotent.
     public func close() {
         prefetcher.stop()
-        for writer in writers { writer.stop() }
+        savings.stop()
+        for writer in writers.dropFirst() { writer.stop() }
+        // What the queues still hold is counted when it is committed: record it after that, and before the last sync.
+        try? writers[0].perform(SyncMutation())
+        recordSavings()
+        writers[0].stop()
         team.stop()
     }
 

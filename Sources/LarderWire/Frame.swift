@@ -48,6 +48,10 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
     case match = 0x0016
     /// Where should recurrent states be saved?
     case planSnapshots = 0x0017
+    /// What has paging saved?
+    case report = 0x001B
+    /// How fast do a model's workers compute?
+    case setPrefillRate = 0x001C
 }
 
 /// The 16 bytes before every message (Docs/PROTOCOL.md, "Frame").
