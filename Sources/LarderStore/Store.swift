@@ -96,9 +96,11 @@ public final class Store: Sendable {
         prefetcher.stop()
         savings.stop()
         for writer in writers.dropFirst() { writer.stop() }
-        // What the queues still hold is counted when it is committed: record it after that, and before the last sync.
-        try? writers[0].perform(SyncMutation())
-        recordSavings()
+        if configuration.frees {
+            // What the queues still hold is counted when it is committed: record it after that, before the last sync.
+            _ = try? writers[0].perform(SyncMutation())
+            recordSavings()
+        }
         writers[0].stop()
         team.stop()
     }

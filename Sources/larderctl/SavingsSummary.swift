@@ -18,11 +18,11 @@ struct SavingsSummary: Encodable {
         /// Tokens a second of the whole group; 0 if it is not known.
         let prefillRate: UInt32
         let prefillRateOrigin: String
-        /// Of all GPUs of the group; null if no rate is known.
+        /// Of all GPUs of the group; absent if no rate is known.
         let gpuSecondsAvoided: Double?
-        /// Null without a price or a rate.
+        /// Absent without a price or a rate.
         let saved: Double?
-        /// What computing a million tokens costs; null without a price or a rate.
+        /// What computing a million tokens costs; absent without a price or a rate.
         let costPerMillionTokens: Double?
         let rawBytesPerToken: Double?
         let storedBytesPerToken: Double?
@@ -93,9 +93,9 @@ struct SavingsSummary: Encodable {
     let from: UInt64
     /// Seconds since 1970.
     let to: UInt64
-    /// The session that it is of; null for a report by namespace and model.
+    /// The session that it is of; absent for a report by namespace and model.
     let session: String?
-    /// Null if larderd was not told.
+    /// Absent if larderd was not told.
     let gpuHourPrice: Double?
     let rows: [Row]
     let total: Total
@@ -116,40 +116,55 @@ extension SavingsSummary {
     func printOut(nowSeconds: UInt64) {
         let end = to >= nowSeconds ? "now" : Moment.text(to)
         print("savings of \(session.map { "session \($0)" } ?? "whole hours"), from \(Moment.text(from)) to \(end)\n")
+        // Without a price there is no money to show.
+        let money = gpuHourPrice == nil ? [] : [">saved", ">cost/M tokens"]
         var table = Table(
-            "namespace", "model", ">stored", ">restored", ">not recomputed", ">tokens/s", "", ">GPU time avoided",
-            ">saved", ">bytes/token", ">ratio")
+            ["namespace", "model", ">stored", ">restored", ">not recomputed", ">tokens/s", "", ">GPU time avoided"]
+                + money
+                + [">bytes/token", ">ratio"])
         for row in rows {
+            let isKnown = row.prefillRate > 0
             table.add(
-                row.namespace, "\(row.model) (\(row.modelID))", Format.tokens(row.storedTokens),
-                Format.tokens(row.restoredTokens), Format.tokens(row.notRecomputedTokens),
-                row.prefillRate == 0 ? "?" : "\(row.prefillRate)", row.prefillRate == 0 ? "" : row.prefillRateOrigin,
-                row.gpuSecondsAvoided.map(Format.duration) ?? "?", row.saved.map(Format.money) ?? "-",
-                Self.perToken(row.rawBytesPerToken, row.storedBytesPerToken),
-                Format.ratio(row.pageOutRawBytes, row.pageOutStoredBytes))
+                [
+                    row.namespace, "\(row.model) (\(row.modelID))", Format.tokens(row.storedTokens),
+                    Format.tokens(row.restoredTokens), Format.tokens(row.notRecomputedTokens),
+                    isKnown ? "\(row.prefillRate)" : "?", isKnown ? row.prefillRateOrigin : "",
+                    row.gpuSecondsAvoided.map(Format.duration) ?? "?",
+                ] + Self.money(gpuHourPrice, row.saved, row.costPerMillionTokens) + [
+                    Self.perToken(row.rawBytesPerToken, row.storedBytesPerToken),
+                    Format.ratio(row.pageOutRawBytes, row.pageOutStoredBytes),
+                ])
         }
         table.add(
-            "total", "", Format.tokens(total.storedTokens), Format.tokens(total.restoredTokens),
-            Format.tokens(total.notRecomputedTokens), "", "", Format.duration(total.gpuSecondsAvoided),
-            total.saved.map(Format.money) ?? "-",
-            Self.perToken(
-                Row.ratio(total.pageOutRawBytes, total.storedTokens),
-                Row.ratio(total.pageOutStoredBytes, total.storedTokens)),
-            Format.ratio(total.pageOutRawBytes, total.pageOutStoredBytes))
+            [
+                "total", "", Format.tokens(total.storedTokens), Format.tokens(total.restoredTokens),
+                Format.tokens(total.notRecomputedTokens), "", "", Format.duration(total.gpuSecondsAvoided),
+            ] + Self.money(gpuHourPrice, total.saved, total.costPerMillionTokens) + [
+                Self.perToken(
+                    Row.ratio(total.pageOutRawBytes, total.storedTokens),
+                    Row.ratio(total.pageOutStoredBytes, total.storedTokens)),
+                Format.ratio(total.pageOutRawBytes, total.pageOutStoredBytes),
+            ])
         table.printOut()
         print("")
         for line in lines { print(line) }
     }
 
+    private static func money(_ price: Double?, _ saved: Double?, _ perMillion: Double?) -> [String] {
+        price == nil ? [] : [saved, perMillion].map { $0.map(Format.money) ?? "?" }
+    }
+
     private static func perToken(_ raw: Double?, _ stored: Double?) -> String {
         guard let raw, let stored else { return "-" }
-        return "\(Format.bytes(UInt64(raw.rounded()))) -> \(Format.bytes(UInt64(stored.rounded())))"
+        return "\(Format.bytes(UInt64(raw.rounded()))) \u{2192} \(Format.bytes(UInt64(stored.rounded())))"
     }
 
     /// What the table comes to, in sentences.
     private var lines: [String] {
         var lines = ["prefill avoided: \(Format.duration(total.gpuSecondsAvoided)) of GPU time"]
-        if let price = gpuHourPrice {
+        if total.tokensWithoutRate > 0, total.tokensWithoutRate == total.notRecomputedTokens {
+            lines[0] = "prefill avoided: not known"
+        } else if let price = gpuHourPrice {
             lines[0] += ", \(Format.money(total.saved ?? 0)) saved at \(Format.money(price)) a GPU-hour"
             if let cost = total.costPerMillionTokens {
                 lines.append("cost per million tokens: \(Format.money(cost)) to compute them, which restoring saves")
