@@ -24,6 +24,7 @@ public final class Store: Sendable {
     let quotas = Quotas()
     let housekeeper = Housekeeper()
     let speed = PageInSpeed()
+    let savings: Savings
     /// Held, by name, while a session of that name is made: names are unique over all shards.
     private let naming = (0..<64).map { _ in Monitor<Void>(()) }
     private let damage = Monitor<UInt64>(0)
@@ -63,6 +64,9 @@ public final class Store: Sendable {
         do { team = try CodecTeam(helpers: configuration.codecHelpers) } catch {
             throw LarderError(.storage, "no threads to encode with: \(error)")
         }
+        do { savings = try Savings(shards[0], configuration, log: log) } catch {
+            throw LarderError(.storage, "the savings of \(configuration.directory) cannot be read: \(error)")
+        }
         var writers: [ShardWriter] = []
         for shard in shards {
             writers.append(
@@ -72,7 +76,10 @@ public final class Store: Sendable {
         }
         self.writers = writers
         for namespace in catalog.namespaces { quotas.set(namespace.policy, of: namespace.id) }
-        if configuration.frees { try housekeeper.start(self) }
+        if configuration.frees {
+            try housekeeper.start(self)
+            try savings.start(writers[0])
+        }
     }
 
     /// Saves what is remembered of the heat of chunks.
@@ -105,7 +112,14 @@ public final class Store: Sendable {
     public func close() {
         prefetcher.stop()
         housekeeper.stop()
-        for writer in writers { writer.stop() }
+        savings.stop()
+        for writer in writers.dropFirst() { writer.stop() }
+        if configuration.frees {
+            // What the queues still hold is counted when it is committed: record it after that, before the last sync.
+            _ = try? writers[0].perform(SyncMutation())
+            recordSavings()
+        }
+        writers[0].stop()
         if configuration.frees { saveHeat() }
         team.stop()
     }

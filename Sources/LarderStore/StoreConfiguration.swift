@@ -26,6 +26,14 @@ public struct StoreConfiguration: Sendable {
     public var wearBudget: UInt64 = 0
     /// False to leave dropped state where it is: for looking at a store.
     public var frees = true
+    /// Seconds after which what was counted of savings is written.
+    public var savingsSeconds = Limits.savingsSeconds
+    /// Hourly counts of savings that are kept; no more than a shard's map has pages.
+    public var savingsBuckets = Limits.savingsBuckets
+    /// Sessions that were used last whose own counts are remembered, at least.
+    public var sessionCounts = Limits.sessionCounts
+    /// The clock that savings are counted by, in seconds since 1970.
+    public var wallSeconds: @Sendable () -> UInt64 = Clock.wallSeconds
 
     /// A configuration from its fields.
     public init(directory: String, capBytes: Int, shards: Int = 1, queueBytes: Int = 64 << 20, readers: Int = 256) {

@@ -28,6 +28,8 @@ public struct Configuration: Sendable {
     public var inlineBytes = 96 << 20
     /// Bytes of shared memory that all arenas may take together; one user may hold half.
     public var arenaBytes = 16 << 30
+    /// What a GPU-hour costs, in millionths of a currency of the operator's, for reports of savings; 0 if that is not said.
+    public var gpuHourPriceMicros: UInt64 = 0
     /// Seconds that a shutdown may take.
     public var drainSeconds = 10
     /// trace, debug, info, notice, warning, error or critical.

@@ -83,6 +83,12 @@ public struct Setting: Sendable {
         ) { configuration, text throws(LarderError) in
             configuration.arenaBytes = try Quantity.bytes(text)
         },
+        Setting(
+            key: "gpu_hour_price", summary: "what a GPU-hour costs, in your currency, for reports; 0 if you do not say",
+            text: { price($0.gpuHourPriceMicros) }
+        ) { configuration, text throws(LarderError) in
+            configuration.gpuHourPriceMicros = try price(text)
+        },
         Setting(key: "drain_seconds", summary: "seconds that a shutdown may take", text: { "\($0.drainSeconds)" }) {
             configuration, text throws(LarderError) in
             configuration.drainSeconds = try integer(text, 1...3_600)
@@ -111,5 +117,26 @@ public struct Setting: Sendable {
             throw wrong(text, "a whole number from \(range.lowerBound) to \(range.upperBound)")
         }
         return value
+    }
+
+    /// A price of at most six decimals, in millionths.
+    static func price(_ text: String) throws(LarderError) -> UInt64 {
+        let parts = text.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
+        let decimals = parts.count == 2 ? parts[1] : "0"
+        let isNumber = (parts + [decimals]).allSatisfy { $0.utf8.allSatisfy { (48...57).contains($0) } && !$0.isEmpty }
+        let micros = decimals + String(repeating: "0", count: max(0, 6 - decimals.count))
+        guard isNumber, decimals.count <= 6, let value = UInt64(parts[0] + micros), value <= Limits.gpuHourPriceMicros
+        else {
+            throw wrong(
+                text, "a price such as 2.5, of at most \(Limits.gpuHourPriceMicros / 1_000_000) and six decimals")
+        }
+        return value
+    }
+
+    /// The shortest text of a price.
+    static func price(_ micros: UInt64) -> String {
+        let decimals = String(String(1_000_000 + micros % 1_000_000).dropFirst())
+        let shortest = decimals.reversed().drop { $0 == "0" }.reversed()
+        return "\(micros / 1_000_000)" + (shortest.isEmpty ? "" : "." + String(shortest))
     }
 }

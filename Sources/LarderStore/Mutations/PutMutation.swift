@@ -11,6 +11,8 @@ struct PreparedChunk: Sendable {
     let offset: UInt64
     let component: Component
     let modelID: UInt32
+    /// True if its tokens are counted (``ModelDeclaration/countingComponent``).
+    let countsTokens: Bool
     let shape: ChunkShape
     /// The bytes, encoded or to be; nil if the same raw bytes are stored already.
     let encoded: EncodedChunk?
@@ -28,6 +30,7 @@ struct PreparedChunk: Sendable {
         offset = plan.offset
         component = plan.component
         modelID = plan.modelID
+        countsTokens = plan.countsTokens
         shape = plan.shape
         prefix = plan.prefix
         switch plan.source {
@@ -62,6 +65,9 @@ final class PutMutation: Mutation, @unchecked Sendable {
     private var isEncoded = false
     /// Stored bytes of each chunk, or why it was refused.
     private var results: [Result<Int, LarderError>] = []
+    /// What was newly stored, told to ``savings`` after the commit.
+    private var tallies: [SessionTally] = []
+    private let savings: Savings
     let isDurable: Bool
     let byteCount: Int
     var growingSessions: Set<UInt64> { Set(chunks.map(\.session)) }
@@ -69,13 +75,14 @@ final class PutMutation: Mutation, @unchecked Sendable {
 
     /// Takes memory for the chunks. ``encode(_:_:)`` or ``copy(_:_:)`` follows.
     init(
-        _ plans: [PlannedChunk], _ encoding: EncodingChoice, byteCount: Int, isDurable: Bool,
+        _ plans: [PlannedChunk], _ encoding: EncodingChoice, byteCount: Int, isDurable: Bool, savings: Savings,
         completion: @escaping @Sendable ([Result<Int, LarderError>]) -> Void
     ) {
         chunks = plans.map { PreparedChunk($0) }
         self.encoding = encoding
         self.completion = completion
         self.isDurable = isDurable
+        self.savings = savings
         self.byteCount = byteCount
     }
 
@@ -122,6 +129,7 @@ final class PutMutation: Mutation, @unchecked Sendable {
     }
 
     func complete(_ failure: LarderError?) {
+        if failure == nil { savings.note(tallies) }
         completion(failure.map { failure in chunks.map { _ in .failure(failure) } } ?? results)
     }
 
@@ -135,6 +143,7 @@ final class PutMutation: Mutation, @unchecked Sendable {
 
     func apply(_ context: inout WriteContext) throws {
         results = []
+        tallies = []
         var written = Written()
         for chunk in chunks {
             do { results.append(.success(try store(chunk, &written, &context))) } catch let error as LarderError {
@@ -177,6 +186,9 @@ final class PutMutation: Mutation, @unchecked Sendable {
         if head.add(record, at: chunk.offset) { context.changedSessions.append(id) }
         written.lines[session.head] = head
         written.changed.insert(session.head)
+        tallies.add(
+            SavingsTally(stored: record, countsTokens: chunk.countsTokens), session: id,
+            SavingsAccount(modelID: chunk.modelID, namespaceID: session.namespaceID))
         return Int(record.storedBytes)
     }
 

@@ -23,7 +23,8 @@ extension StoreReader {
         }
         return PlannedChunk(
             session: item.session, rank: item.rank, componentIndex: UInt8(item.component), offset: item.offset,
-            component: component, modelID: model.id, shape: shape,
+            component: component, modelID: model.id,
+            countsTokens: model.declaration.countingComponent == Int(item.component), shape: shape,
             source: try source(item, shape, component, context, prefix), prefix: prefix)
     }
 
