@@ -190,6 +190,7 @@ struct PlannedChunk {
     let offset: UInt64
     let component: Component
     let modelID: UInt32
+    let namespaceID: UInt32
     /// True if its tokens are counted (``ModelDeclaration/countingComponent``).
     let countsTokens: Bool
     let shape: ChunkShape

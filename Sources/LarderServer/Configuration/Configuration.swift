@@ -1,4 +1,5 @@
 import LarderModel
+import LarderPolicy
 import LarderStore
 import LarderSystem
 
@@ -16,6 +17,12 @@ public struct Configuration: Sendable {
     public var capBytes = 10 << 30
     /// Environments that sessions are spread over; fixed when the store is created.
     public var shards = 1
+    /// By what the compactor decides what to keep.
+    public var policy = SweepPolicy.heat
+    /// How full the store may be before the compactor begins, and down to where it goes, as parts of what data may take.
+    public var watermarks = Watermarks()
+    /// Bytes that may be written to the device in a day; 0 for no bound.
+    public var wearBudget = 0
     /// Connections served at once.
     public var maxConnections = 128
     /// Bytes of encoded chunks that may wait to be written.
@@ -45,6 +52,9 @@ public struct Configuration: Sendable {
             readers: maxConnections + 16)
         store.queueWaitSeconds = queueWaitSeconds
         store.codecHelpers = codecHelpers
+        store.policy = policy
+        store.watermarks = watermarks
+        store.wearBudget = UInt64(wearBudget)
         return store
     }
 }

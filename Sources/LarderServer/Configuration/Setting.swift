@@ -1,4 +1,5 @@
 import LarderModel
+import LarderPolicy
 import Logging
 
 /// One value of the configuration: its key in the file, its flag, its variable, and how its text is read.
@@ -47,6 +48,30 @@ public struct Setting: Sendable {
         Setting(key: "shards", summary: "LMDB environments; fixed at the store's creation", text: { "\($0.shards)" }) {
             configuration, text throws(LarderError) in
             configuration.shards = try integer(text, 1...Limits.shards)
+        },
+        Setting(
+            key: "policy", summary: "what the compactor keeps by: \(policies)", text: { $0.policy.rawValue }
+        ) { configuration, text throws(LarderError) in
+            guard let policy = SweepPolicy(rawValue: text) else { throw wrong(text, "one of \(policies)") }
+            configuration.policy = policy
+        },
+        Setting(
+            key: "high_watermark", summary: "part of the store in use above which the compactor begins",
+            text: { "\($0.watermarks.high)" }
+        ) { configuration, text throws(LarderError) in
+            configuration.watermarks.high = try part(text)
+        },
+        Setting(
+            key: "low_watermark", summary: "part of the store in use down to which the compactor goes",
+            text: { "\($0.watermarks.low)" }
+        ) { configuration, text throws(LarderError) in
+            configuration.watermarks.low = try part(text)
+        },
+        Setting(
+            key: "wear_budget", summary: "bytes that may be written to the device in a day; 0 for no bound",
+            text: { "\($0.wearBudget)" }
+        ) { configuration, text throws(LarderError) in
+            configuration.wearBudget = try Quantity.bytes(text)
         },
         Setting(key: "max_connections", summary: "connections served at once", text: { "\($0.maxConnections)" }) {
             configuration, text throws(LarderError) in
@@ -105,6 +130,13 @@ public struct Setting: Sendable {
 
     private static func wrong(_ text: String, _ right: String) -> LarderError {
         LarderError(.invalidArgument, "'\(text.clipped)' is not \(right)")
+    }
+
+    private static let policies = SweepPolicy.allCases.map(\.rawValue).joined(separator: ", ")
+
+    private static func part(_ text: String) throws(LarderError) -> Double {
+        guard let value = Double(text), (0...1).contains(value) else { throw wrong(text, "a part such as 0.95") }
+        return value
     }
 
     private static func path(_ text: String) throws(LarderError) -> String {

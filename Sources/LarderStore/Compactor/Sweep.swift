@@ -127,7 +127,7 @@ struct Sweep {
     ) throws -> WriteContext.TailEviction {
         let owners = try BlobLog.owners(of: id, limit: 1, context.transaction, context.shard)
         let heat = context.shard.heat
-        let sparesHot = rule == .cold && sparesHot
+        let sparesHot = (rule == .cold || rule == .quota) && sparesHot
         let result = try context.evictTail(from: BlobOwner(id, owners[0]), limit: limit, rule: rule) { behind in
             sparesHot && heat.keeps(behind.heatKey)
         }
@@ -154,10 +154,14 @@ struct Sweep {
             if key.offset < exempt[key.line] ?? 0 { return .stays }
             chunks.append((key, record, line))
         }
-        if let only { return chunks[0].line.namespaceID == only ? .goes(.quota) : .stays }
         if chunks.allSatisfy({ context.isExpired($0.key.line, $0.line, at: seconds) }) { return .goes(.expired) }
         if try chunks.allSatisfy({ try context.isUseless($0.key, $0.record, $0.line) }) { return .goes(.useless) }
         let namespaceID = chunks[0].line.namespaceID
+        if let only {
+            guard namespaceID == only else { return .stays }
+            let isHot = sparesHot && shard.heat.keeps(chunks[0].record.heatKey)
+            return isHot ? .stays : .goes(.quota)
+        }
         if shard.quotas.isReserved(namespaceID) { return .stays }
         if !sparesHot { return .goes(.cold) }
         let heat = shard.heat

@@ -11,6 +11,7 @@ struct PreparedChunk: Sendable {
     let offset: UInt64
     let component: Component
     let modelID: UInt32
+    let namespaceID: UInt32
     /// True if its tokens are counted (``ModelDeclaration/countingComponent``).
     let countsTokens: Bool
     let shape: ChunkShape
@@ -30,6 +31,7 @@ struct PreparedChunk: Sendable {
         offset = plan.offset
         component = plan.component
         modelID = plan.modelID
+        namespaceID = plan.namespaceID
         countsTokens = plan.countsTokens
         shape = plan.shape
         prefix = plan.prefix
@@ -70,6 +72,9 @@ final class PutMutation: Mutation, @unchecked Sendable {
     private let savings: Savings
     let isDurable: Bool
     let byteCount: Int
+    var incomingBytes: [UInt32: Int] {
+        chunks.reduce(into: [:]) { $0[$1.namespaceID, default: 0] += $1.encoded?.byteCount ?? 0 }
+    }
     var growingSessions: Set<UInt64> { Set(chunks.map(\.session)) }
     var storedByteCount: Int { chunks.reduce(0) { $0 + ($1.encoded?.byteCount ?? 256) } }
 
@@ -223,6 +228,9 @@ final class PutMutation: Mutation, @unchecked Sendable {
                 .busy,
                 "what is stored of the chunk at \(chunk.offset) went while it was put; put it again, with its bytes")
         }
+        let quota = context.shard.quotas.excess(
+            namespaceID, with: encoded.byteCount + (context.usage.changes[namespaceID]?.bytes ?? 0))
+        guard quota.bytes == 0 else { throw LarderError.quotaReached(quota.maximum) }
         guard context.takeRoom(bytes: encoded.byteCount) else { throw LarderError.capReached }
         let blobID = context.takeBlobID()
         var record = ChunkRecord(

@@ -207,7 +207,17 @@ extension LarderError {
     }
 
     static var capReached: LarderError {
-        LarderError(.full, "the store has reached its cap; drop sessions that are not wanted, or raise the cap")
+        LarderError(
+            .full,
+            "the store has reached its cap, and all that is stored is of this session, pinned, under lease or reserved; "
+                + "drop sessions that are not wanted, or raise the cap")
+    }
+
+    static func quotaReached(_ maximum: UInt64) -> LarderError {
+        LarderError(
+            .full,
+            "the namespace may take \(maximum) bytes, and all that it has is of this session, pinned or under lease; drop "
+                + "sessions that are not wanted, or have the operator raise max_bytes")
     }
 
     static func exists(_ name: String) -> LarderError {
