@@ -80,7 +80,11 @@ struct SimulationTable {
     }
 
     private func printRows(_ title: String, _ rows: [SimulatedPolicy], _ cell: (Simulator.Outcome) -> String) {
-        print(title.left(32) + fractions.map { "\(formatted(100 * $0, 0)) %".right(8) }.joined())
+        let sizes = fractions.map { fraction in
+            let percent = 100 * fraction
+            return "\(formatted(percent, percent.rounded() == percent ? 0 : 2)) %".right(8)
+        }
+        print(title.left(32) + sizes.joined())
         for (policy, outcomes) in zip(policies, outcomes) where rows.contains(policy) {
             print(policy.rawValue.left(32) + outcomes.map { cell($0).right(8) }.joined())
         }
