@@ -1,3 +1,4 @@
+import Foundation
 import LarderPolicy
 
 /// Policies against cache sizes on one trace: what each simulation came to.
@@ -80,10 +81,7 @@ struct SimulationTable {
     }
 
     private func printRows(_ title: String, _ rows: [SimulatedPolicy], _ cell: (Simulator.Outcome) -> String) {
-        let sizes = fractions.map { fraction in
-            let percent = 100 * fraction
-            return "\(formatted(percent, percent.rounded() == percent ? 0 : 2)) %".right(8)
-        }
+        let sizes = fractions.map { String(format: "%g %%", 100 * $0).right(8) }
         print(title.left(32) + sizes.joined())
         for (policy, outcomes) in zip(policies, outcomes) where rows.contains(policy) {
             print(policy.rawValue.left(32) + outcomes.map { cell($0).right(8) }.joined())
