@@ -82,6 +82,17 @@ public struct HeatTable: Sendable {
         return max(heat, recent ?? heat)
     }
 
+    /// When a key was last used; nil as for `heat(of:)`, and for a demoted key.
+    public func lastUse(of key: UInt64) -> UInt64? {
+        index(of: key).flatMap { entries[$0].time == 0 ? nil : epoch + UInt64(entries[$0].time) }
+    }
+
+    /// Makes a key as recent as a time, without counting a use.
+    public mutating func touch(_ key: UInt64, at time: UInt64) {
+        let time = sinceEpoch(time)
+        if let index = index(of: key) { entries[index].time = max(entries[index].time, time) }
+    }
+
     /// Uses of a key that are remembered; nil as for `heat(of:)`.
     public func frequency(of key: UInt64) -> Float? { index(of: key).map { entries[$0].frequency } }
 

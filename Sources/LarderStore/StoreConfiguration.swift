@@ -44,9 +44,9 @@ public struct StoreConfiguration: Sendable {
         self.readers = readers
     }
 
-    /// Chunks of a shard whose heat is remembered: as many as fit if they are of 32 KiB, and half as many that were evicted.
+    /// Chunks of a shard whose heat is remembered, stored or evicted: four times as many as fit if they are of 16 KiB.
     private var heatEntries: Int {
-        min(Limits.heatEntries / shards, max(4_096, 3 * (capBytes / shards / (32 << 10)) / 2))
+        min(Limits.heatEntries / shards, max(4_096, 4 * (capBytes / shards / (16 << 10))))
     }
 
     /// How the sweep of a shard decides.

@@ -85,12 +85,20 @@ final class HeatTracker: Sendable {
     /// The share of residents that a chunk must be hotter than to be rewritten, while writes are short.
     private static let shortQuantile = 0.8
 
-    /// A chunk was put or paged in.
-    func use(_ key: UInt64) {
+    /// A chunk was paged in, or put where it was stored already: perhaps as part of a turn that was counted.
+    func refresh(_ key: UInt64) {
         turns.countChunk()
         state.withLock { state in
             state.rule.advance(to: turns.now)
-            state.rule.use(key)
+            state.rule.refresh(key)
+        }
+    }
+
+    /// Chunks were put, or a resume or a match named them.
+    func use(_ keys: some Sequence<UInt64>) {
+        state.withLock { state in
+            state.rule.advance(to: turns.now)
+            for key in keys { state.rule.use(key) }
         }
     }
 

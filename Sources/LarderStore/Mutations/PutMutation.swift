@@ -183,10 +183,13 @@ final class PutMutation: Mutation, @unchecked Sendable {
             try requireSameBytes(chunk, record, context)
             return Int(record.storedBytes)
         }
-        let record =
-            try shared(chunk, to: session.head, &context)
-            ?? write(chunk, to: session.head, namespaceID: session.namespaceID, &context)
-        context.shard.heat.use(record.heatKey)
+        let known = try shared(chunk, to: session.head, &context)
+        let record = try known ?? write(chunk, to: session.head, namespaceID: session.namespaceID, &context)
+        if known != nil {
+            context.shard.heat.refresh(record.heatKey)
+        } else {
+            context.shard.heat.use(CollectionOfOne(record.heatKey))
+        }
         // Readers look for a line's chunks only from its lowest on. (Others that see the line do not see this chunk.)
         if head.add(record, at: chunk.offset) { context.changedSessions.append(id) }
         written.lines[session.head] = head

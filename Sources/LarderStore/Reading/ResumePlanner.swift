@@ -166,6 +166,7 @@ extension StoreReader {
             let plan = plan(planner, atMost: bound, prefillRate: rate(context.record, reported: prefillRate))
             if lease(plan.chunks, session: session, shard: context.shard, since: evictions) {
                 noteUse([(session, plan.offset)])
+                store.shards[context.shard].heat.use(plan.chunks.lazy.map(\.heatKey))
                 noteResume(session: session, offset: plan.offset)
                 if prefillRate > 0, let model = context.record.models.first {
                     store.savings.learn(prefillRate, modelID: model.modelID)

@@ -35,6 +35,9 @@ struct ReplayCommand: ParsableCommand {
         let policies = try parsedPolicies()
         let fractions = try parsedSizes()
         let configuration = try sweepConfiguration()
+        if policies.isEmpty || fractions.isEmpty {
+            throw ValidationError("--policy and --sizes each need at least one value")
+        }
         let requests = try RequestTrace(file: trace)
         let table = SimulationTable(
             trace: requests, name: String(trace.split(separator: "/").last ?? ""), policies: policies,
