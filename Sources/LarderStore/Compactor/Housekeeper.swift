@@ -149,7 +149,8 @@ private struct ExpiryScan {
                         try transaction.get(shard.databases.lines, key).flatMap { try? LineRecord($0, key: key) }
                     }
                     guard let head else { return true }
-                    let used = max(head.changedSeconds, record.createdSeconds, shard.heat.lastUseSeconds(of: record.head))
+                    let used = max(
+                        head.changedSeconds, record.createdSeconds, shard.heat.lastUseSeconds(of: record.head))
                     let age = seconds - min(seconds, used)
                     let holds = head.chunks > 0 || head.parent != 0
                     let isExpired = record.isExpired(age: age, namespaceTTL: namespace.policy.ttlSeconds)
