@@ -80,6 +80,7 @@ let package = Package(
             name: "LarderTestSupport", dependencies: ["LarderClient", "LarderSampleState", "LarderSystem"],
             path: "Tests/LarderTestSupport", swiftSettings: swiftSettings),
 
+        tests("LarderPolicyTests", ["LarderPolicy", "LarderModel", "LarderTestSupport"]),
         tests("LarderCodecTests", ["LarderCodec", "LarderTestSupport"]),
         tests("LarderWireTests", ["LarderWire", "LarderTestSupport"]),
         tests("LarderLMDBTests", ["LarderLMDB", "LarderSystem"]),

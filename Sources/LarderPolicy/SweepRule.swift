@@ -46,6 +46,8 @@ public struct SweepRule: Sendable {
     /// What is known of keys.
     public private(set) var table: HeatTable
     private var generator: SplitMix64
+    /// Keys kept since one was not: after a whole turn one is dropped, whatever its heat, so that a sweep ends.
+    private var keptInARow = 0
     /// The heat above which a key is kept, and until which decision and tick it serves.
     private var sample = (threshold: 0.0, decisions: UInt64(0), clock: UInt64(0))
 
@@ -94,6 +96,12 @@ public struct SweepRule: Sendable {
     /// - Parameter lastUse: when it was in use at the latest, if that is known from elsewhere: not a use of its own, but it
     ///   is as recent as that.
     public mutating func keeps(_ key: UInt64, lastUse: UInt64 = 0) -> Bool {
+        let keeps = keptInARow < table.residents && isWorthKeeping(key, lastUse)
+        keptInARow = keeps ? keptInARow + 1 : 0
+        return keeps
+    }
+
+    private mutating func isWorthKeeping(_ key: UInt64, _ lastUse: UInt64) -> Bool {
         switch configuration.policy {
         case .heat, .lru:
             let threshold = threshold()

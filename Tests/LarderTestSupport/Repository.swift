@@ -16,4 +16,10 @@ public enum Repository {
         let path = root + "/../shared/data/kv"
         return FileSystem.isDirectory(path) ? path : nil
     }()
+
+    /// The Mooncake conversation trace, outside the repository; nil where it is absent.
+    public static let conversationTrace: String? = {
+        let path = root + "/../shared/data/traces/conversation_trace.jsonl"
+        return FileSystem.exists(path) ? path : nil
+    }()
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import LarderPolicy
 import LarderStore
 
 /// What the snapshot planner's rules keep of the prefixes that real requests share, and how many states that takes.
@@ -13,7 +14,7 @@ struct Snapshots: ParsableCommand {
             again on its line. A trace is one JSON object a line with input_length and hash_ids, one id for 512 tokens.
             """)
     @Option(help: "The trace: conversation_trace.jsonl of kvcache-ai/Mooncake, in FAST25-release/traces.")
-    var trace = "../shared/data/traces/conversation_trace.jsonl"
+    var trace = RequestTrace.usualPath
     @Flag(help: "Print JSON instead of text.")
     var json = false
 
@@ -54,7 +55,7 @@ struct Snapshots: ParsableCommand {
     }
 
     func run() throws {
-        let trace = try RequestTrace(trace)
+        let trace = try RequestTrace(file: trace)
         let policies = Self.policies
         let replay = SnapshotReplay(trace, policies)
         if json {

@@ -1,3 +1,4 @@
+import LarderPolicy
 import LarderStore
 
 /// Requests against a store without bounds that keeps all attention, and recurrent states where a policy puts them.

@@ -1,48 +1,53 @@
-import ArgumentParser
 import Foundation
-import LarderSystem
+import LarderModel
 
-/// Requests that were served somewhere, in the format of the Mooncake traces (FAST'25).
-struct RequestTrace {
-    /// One prompt.
-    struct Request {
+/// Requests that were served somewhere, in the format of the Mooncake traces (FAST'25): one JSON object a line.
+public struct RequestTrace: Sendable {
+    /// One prompt and its answer.
+    public struct Request: Sendable, Hashable {
+        /// When it came, in milliseconds after the trace began.
+        public let timestamp: UInt64
         /// Tokens of the prompt.
-        let length: UInt64
+        public let length: UInt64
+        /// Tokens of the answer.
+        public let outputLength: UInt64
         /// One id for each block of 512 tokens, the last one perhaps shorter; equal ids mean equal prefixes.
-        let blocks: [UInt64]
+        public let blocks: [UInt64]
+
+        /// A request. `blocks` has an id for each block that `length` tokens need.
+        public init(timestamp: UInt64, length: UInt64, outputLength: UInt64, blocks: [UInt64]) {
+            self.timestamp = timestamp
+            self.length = length
+            self.outputLength = outputLength
+            self.blocks = blocks
+        }
 
         /// Tokens of the first `count` blocks.
-        func tokens(blocks count: Int) -> UInt64 { min(UInt64(count) * RequestTrace.blockTokens, length) }
+        public func tokens(blocks count: Int) -> UInt64 { min(UInt64(count) * RequestTrace.blockTokens, length) }
 
         /// The block that ends at an offset from 1 to `length`, or that holds the token before it.
-        func block(endingAt offset: UInt64) -> UInt64 { blocks[Int((offset - 1) / RequestTrace.blockTokens)] }
+        public func block(endingAt offset: UInt64) -> UInt64 { blocks[Int((offset - 1) / RequestTrace.blockTokens)] }
+
+        /// The request as a line of a trace, without its newline.
+        public var line: String {
+            "{\"timestamp\": \(timestamp), \"input_length\": \(length), \"output_length\": \(outputLength), "
+                + "\"hash_ids\": \(blocks)}"
+        }
     }
 
     /// Tokens of a block.
-    static let blockTokens: UInt64 = 512
-    /// Bytes of a trace: several times the largest of Mooncake's.
-    private static let limitBytes = 256 << 20
-    private static let remedy =
-        "name a copy of FAST25-release/traces/conversation_trace.jsonl of https://github.com/kvcache-ai/Mooncake "
-        + "with --trace"
+    public static let blockTokens: UInt64 = 512
+    /// Bytes of a trace that a reader should take: several times the largest of Mooncake's.
+    public static let limitBytes = 256 << 20
 
-    let requests: [Request]
+    /// In the order of the trace.
+    public let requests: [Request]
     /// Different blocks of all requests.
-    let uniqueBlocks: Int
+    public let uniqueBlocks: Int
 
-    private struct Line: Decodable {
-        let input_length: UInt64
-        let hash_ids: [UInt64]
-    }
-
-    /// Reads and checks a file of one JSON object a line; throws what names file, line and remedy.
-    init(_ path: String) throws {
-        let bytes: [UInt8]
-        do {
-            bytes = try FileSystem.read(path, limit: Self.limitBytes)
-        } catch {
-            throw ValidationError("cannot read the trace \(path): \(error.reason); \(Self.remedy)")
-        }
+    /// Reads and checks the bytes of a trace. Throws `invalidArgument`, which names `name`, the line and what is wrong
+    /// with it. A line may lack timestamp and output_length: they are 0.
+    public init(_ bytes: [UInt8], name: String) throws(LarderError) {
         let decoder = JSONDecoder()
         var requests: [Request] = []
         // Where each id occurs: always at one place, or it is no prefix that is equal.
@@ -54,12 +59,22 @@ struct RequestTrace {
                 try Self.check(request, against: &places)
                 requests.append(request)
             } catch {
-                throw ValidationError("\(path):\(index + 1): \(Self.sentence(error)); \(Self.remedy)")
+                throw LarderError(.invalidArgument, "\(name):\(index + 1): \(Self.sentence(error))")
             }
         }
-        if requests.isEmpty { throw ValidationError("\(path): no requests; \(Self.remedy)") }
+        if requests.isEmpty { throw LarderError(.invalidArgument, "\(name): no requests") }
         self.requests = requests
         uniqueBlocks = places.count
+    }
+}
+
+/// Checks of a line.
+extension RequestTrace {
+    private struct Line: Decodable {
+        let timestamp: UInt64?
+        let input_length: UInt64
+        let output_length: UInt64?
+        let hash_ids: [UInt64]
     }
 
     /// The block before a block, and how many there are.
@@ -77,7 +92,9 @@ struct RequestTrace {
             throw Fault(
                 sentence: "\(line.hash_ids.count) hash_ids where \(line.input_length) tokens have \(count) blocks")
         }
-        return Request(length: line.input_length, blocks: line.hash_ids)
+        return Request(
+            timestamp: line.timestamp ?? 0, length: line.input_length, outputLength: line.output_length ?? 0,
+            blocks: line.hash_ids)
     }
 
     private static func check(_ request: Request, against places: inout [UInt64: Place]) throws {
