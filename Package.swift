@@ -54,7 +54,9 @@ let package = Package(
         library(
             "LarderStore",
             ["LarderCodec", "LarderLMDB", "LarderModel", "LarderPolicy", "LarderSystem", crypto, logging]),
-        library("LarderServer", ["LarderCodec", "LarderStore", "LarderSystem", "LarderWire", logging, toml]),
+        library(
+            "LarderServer",
+            ["LarderCodec", "LarderPolicy", "LarderStore", "LarderSystem", "LarderWire", logging, toml]),
         library("LarderClient", ["LarderModel", "LarderSystem", "LarderWire"]),
 
         // Executables: parse, wire up, run.

@@ -36,6 +36,8 @@ struct Larderd: ParsableCommand {
     @Option(help: "Bytes of frames that may be in memory at once, such as 256MiB.") var inlineMemory: String?
     @Option(help: "Bytes of shared memory of all arenas, such as 16GiB.") var arenaMemory: String?
     @Option(help: "Seconds that a shutdown may take.") var drainSeconds: String?
+    @Option(help: "File to record turns to, for larderctl simulate; empty for none.") var recordTrace: String?
+    @Option(help: "Most bytes of that file, such as 64MiB; then the recording ends.") var recordTraceBytes: String?
     @Option(help: "trace, debug, info, notice, warning, error or critical.") var logLevel: String?
 
     private var flags: [String: String] {
@@ -43,7 +45,7 @@ struct Larderd: ParsableCommand {
             "socket": socket, "socket_mode": socketMode, "socket_group": socketGroup, "data_dir": dataDir, "cap": cap,
             "shards": shards, "max_connections": maxConnections, "queue": queue, "inline_memory": inlineMemory,
             "queue_wait_seconds": queueWaitSeconds, "codec_helpers": codecHelpers, "arena_memory": arenaMemory,
-            "drain_seconds": drainSeconds,
+            "drain_seconds": drainSeconds, "record_trace": recordTrace, "record_trace_bytes": recordTraceBytes,
             "log_level": logLevel,
         ]
         return given.compactMapValues { $0 }
