@@ -87,6 +87,6 @@ let package = Package(
         tests("LarderWireTests", ["LarderWire", "LarderTestSupport"]),
         tests("LarderLMDBTests", ["LarderLMDB", "LarderSystem"]),
         tests("LarderStoreTests", ["LarderCodec", "LarderStore", "LarderTestSupport", logging]),
-        tests("LarderServerTests", ["LarderServer", "LarderClient", "LarderTestSupport"]),
+        tests("LarderServerTests", ["LarderServer", "LarderClient", "LarderPolicy", "LarderTestSupport"]),
     ]
 )

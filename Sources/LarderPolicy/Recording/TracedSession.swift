@@ -1,5 +1,3 @@
-import LarderPolicy
-
 /// A session as a trace knows it: what stands for each block of 512 tokens that it holds, and the turn that goes on.
 ///
 /// A block is named by the prefix key of the chunk that its last token is in; without keys by the session that put it, so

@@ -1,14 +1,12 @@
-import LarderPolicy
-
 /// Makes turns of events. A turn begins when a worker asks for a prefix, and ends when the next one of its session begins,
 /// when the session is dropped, or a minute after its last event.
 ///
 /// A resume names its session. A match does not: its turn is that of the session that its connection puts to next.
-struct TurnTracker {
+public struct TurnTracker {
     /// Milliseconds without an event after which a turn is over.
-    static let idleMilliseconds: UInt64 = 60_000
+    public static let idleMilliseconds: UInt64 = 60_000
     /// Block names that are remembered for all sessions, 8 bytes each, and sessions.
-    static let blockLimit = 1 << 20
+    public static let blockLimit = 1 << 20
     static let sessionLimit = 1 << 16
 
     private var sessions: [UInt64: TracedSession] = [:]
@@ -16,18 +14,23 @@ struct TurnTracker {
     private var matches: [UInt64: UInt64] = [:]
     private var blockCount = 0
     /// Sessions that were forgotten because there were too many: their next turns know less of their past.
-    private(set) var forgotten: UInt64 = 0
+    public private(set) var forgotten: UInt64 = 0
     /// Turns that ended, in the order in which they did.
-    private(set) var ended: [RequestTrace.Request] = []
+    private var ended: [RequestTrace.Request] = []
 
-    /// Takes what ended.
-    mutating func takeEnded() -> [RequestTrace.Request] {
+    /// A tracker that knows no sessions.
+    public init() {}
+
+    /// Takes the turns that ended, in the order in which they did.
+    public mutating func takeEnded() -> [RequestTrace.Request] {
         defer { ended = [] }
         return ended
     }
 
+    /// Takes in what happened.
+    ///
     /// - Parameter now: milliseconds since the recording began.
-    mutating func note(_ event: TraceEvent, now: UInt64) {
+    public mutating func note(_ event: TraceEvent, now: UInt64) {
         switch event {
         case .match(let connection): matches[connection] = now
         case .end(let connection): matches[connection] = nil
@@ -62,7 +65,7 @@ struct TurnTracker {
     }
 
     /// Ends the turns in which nothing has happened for a while.
-    mutating func endIdle(now: UInt64) {
+    public mutating func endIdle(now: UInt64) {
         for (id, session) in sessions {
             guard let turn = session.turn, turn.changed + Self.idleMilliseconds <= now else { continue }
             Self.end(&sessions[id]!, &ended)
@@ -70,7 +73,7 @@ struct TurnTracker {
     }
 
     /// Ends every turn.
-    mutating func endAll() { for id in sessions.keys { Self.end(&sessions[id]!, &ended) } }
+    public mutating func endAll() { for id in sessions.keys { Self.end(&sessions[id]!, &ended) } }
 
     private mutating func change(
         _ id: UInt64, _ body: (inout TracedSession, inout [RequestTrace.Request]) -> Void
