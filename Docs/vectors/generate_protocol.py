@@ -130,6 +130,7 @@ def sessions():
     yield "resume_unbounded", "request", 9, {"session": U64 - 1, "at_most": U64, "prefill_rate": U32 - 9}
     yield "resume", "answer", 9, {
         "offset": 1536, "complete": True, "raw_bytes": 1_310_720, "load_us": 254, "cheapest_offset": 1_024,
+        "prefill_rate": 4_321,
         "reaches": [
             {"rank": 3, "component": 0, "offset": 1540},
             {"rank": 3, "component": 1, "offset": 1536},
@@ -139,7 +140,7 @@ def sessions():
     }
     yield "resume_nothing", "answer", 9, {
         "offset": 0, "complete": False, "raw_bytes": U64 - 1, "load_us": U64 - 2, "cheapest_offset": U64 - 3,
-        "reaches": [], "chunks": [],
+        "prefill_rate": U32 - 4, "reaches": [], "chunks": [],
     }
     yield "truncate", "request", 10, {"session": 65, "offset": 1536}
     yield "truncate_top", "request", 10, {"session": U64, "offset": U64 - 1}
@@ -167,6 +168,28 @@ def sessions():
     yield "explain_nothing", "answer", 37, {
         "at": 0, "end": 0, "offset": 0, "missing_ranks": [], "model_difference": "", "tracks": [],
     }
+    yield "report", "request", 41, {
+        "session": 0, "from": 1_700_000_000, "to": 1_700_003_600, "namespace": "agents é", "model_id": 7, "after": 1 << 32 | 6,
+    }
+    yield "report_session", "request", 41, {
+        "session": U64 - 9, "from": 0, "to": U64, "namespace": "", "model_id": U32, "after": U64 - 1,
+    }
+    yield "report", "answer", 41, {
+        "from": 1_699_999_200, "to": 1_700_006_400, "gpu_hour_price": 2_500_000, "next": 1 << 32 | 7,
+        "rows": [
+            {"namespace": "agents é", "model_id": 7, "stored_tokens": 11, "restored_tokens": 12, "not_recomputed_tokens": 13,
+             "page_out_raw_bytes": 14, "page_out_stored_bytes": 15, "page_in_raw_bytes": 16, "page_in_stored_bytes": 17,
+             "prefill_rate": 1_700, "rate_origin": "learned", "prefill_avoided_ms": 18},
+            {"namespace": "", "model_id": U32, "stored_tokens": U64, "restored_tokens": U64 - 1,
+             "not_recomputed_tokens": U64 - 2, "page_out_raw_bytes": U64 - 3, "page_out_stored_bytes": U64 - 4,
+             "page_in_raw_bytes": U64 - 5, "page_in_stored_bytes": U64 - 6, "prefill_rate": U32 - 1,
+             "rate_origin": "declared", "prefill_avoided_ms": U64 - 7},
+        ],
+    }
+    yield "report_nothing", "answer", 41, {"from": U64, "to": U64 - 1, "gpu_hour_price": 0, "next": 0, "rows": []}
+    yield "set_prefill_rate", "request", 42, {"model_id": 7, "prefill_rate": 1_700}
+    yield "set_prefill_rate_top", "request", 42, {"model_id": U32, "prefill_rate": U32 - 1}
+    yield "set_prefill_rate", "answer", 42, {}
     yield "fork", "request", 36, {"session": U64 - 7, "offset": 1536, "name": "branch/2 é"}
     yield "fork", "answer", 36, {"session": 129, "created": True}
     yield "drop", "request", 11, {"session": 65}

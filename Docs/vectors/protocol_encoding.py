@@ -32,11 +32,14 @@ MESSAGE_TYPES = {
     "configure_namespace": 0x0018,
     "list_namespaces": 0x0019,
     "configure_session": 0x001A,
+    "report": 0x001B,
+    "set_prefill_rate": 0x001C,
 }
 ANSWER_BIT = 0x8000
 PROGRESS_BIT = 0x4000
 MISS_CAUSES = {"none": 0, "noState": 1, "neverStored": 2, "evicted": 3, "damaged": 4}
-EVICTION_RULES = {"cold": 1, "expired": 2, "useless": 3, "requested": 4}
+EVICTION_RULES = {"cold": 1, "expired": 2, "useless": 3, "requested": 4, "quota": 5}
+RATE_ORIGINS = {"none": 0, "declared": 1, "learned": 2}
 REFUSAL_TYPE = 0xFFFF
 MAGIC = b"LRDR"
 NO_ITEM = 0xFFFF_FFFF
@@ -76,6 +79,7 @@ ERROR_CODES = {
     "tooManyConnections": 25,
     "storeUnusable": 26,
     "exists": 27,
+    "declined": 28,
 }
 LIMITS = {
     "name_bytes": 255,
@@ -277,6 +281,17 @@ def track_explanation(f):
     )
 
 
+def report_row(f):
+    """What was counted for a model in a namespace."""
+    return (
+        string(f["namespace"]) + u32(f["model_id"])
+        + u64(f["stored_tokens"]) + u64(f["restored_tokens"]) + u64(f["not_recomputed_tokens"])
+        + u64(f["page_out_raw_bytes"]) + u64(f["page_out_stored_bytes"])
+        + u64(f["page_in_raw_bytes"]) + u64(f["page_in_stored_bytes"])
+        + u32(f["prefill_rate"]) + u8(RATE_ORIGINS[f["rate_origin"]]) + u64(f["prefill_avoided_ms"])
+    )
+
+
 def get_into_item(f):
     return get_item(f) + arena_region(f) + u64(f["region_bytes"])
 
@@ -335,6 +350,9 @@ REQUESTS = {
     "configure_namespace": lambda f: string(f["namespace"]) + policy_change(f["change"]),
     "list_namespaces": lambda f: u32(f["after"]),
     "configure_session": lambda f: u64(f["session"]) + u32(f["ttl_seconds"]),
+    "report": lambda f: u64(f["session"]) + u64(f["from"]) + u64(f["to"]) + string(f["namespace"])
+    + u32(f["model_id"]) + u64(f["after"]),
+    "set_prefill_rate": lambda f: u32(f["model_id"]) + u32(f["prefill_rate"]),
 }
 
 ANSWERS = {
@@ -352,6 +370,7 @@ ANSWERS = {
     + u64(f["raw_bytes"])
     + u64(f["load_us"])
     + u64(f["cheapest_offset"])
+    + u32(f["prefill_rate"])
     + items(f["reaches"], lambda r: u16(r["rank"]) + u16(r["component"]) + u64(r["offset"]))
     + items(f["chunks"], chunk_summary),
     "truncate": lambda f: b"",
@@ -370,6 +389,9 @@ ANSWERS = {
     + items(f["missing_ranks"], u16)
     + string(f["model_difference"])
     + items(f["tracks"], track_explanation),
+    "report": lambda f: u64(f["from"]) + u64(f["to"]) + u64(f["gpu_hour_price"]) + u64(f["next"])
+    + items(f["rows"], report_row),
+    "set_prefill_rate": lambda f: b"",
     "prefetch": lambda f: b"",
     "fork": lambda f: u64(f["session"]) + flag(f["created"]),
     "verify": verify_answer,

@@ -90,12 +90,17 @@ def bad_requests():
     for message, length in (
         ("resume", 20), ("explain", 20), ("truncate", 16), ("prefetch", 16), ("drop", 8), ("list_models", 4), ("list_chunks", 20), ("verify", 20),
         ("open_arena", 8), ("register_arena", 8), ("close_arena", 4), ("list_namespaces", 4), ("configure_session", 12),
+        ("set_prefill_rate", 8),
     ):
         yield "one_byte_short", message, bytes(length - 1), "malformed"
         yield "trailing_byte", message, bytes(length + 1), "malformed"
     yield "name_missing", "fork", u64(65) + u64(5), "malformed"
     yield "name_latin_1", "fork", u64(65) + u64(5) + text(b"\xe9"), "invalidArgument"
     yield "trailing_byte", "fork", u64(65) + u64(5) + string("f") + b"\x00", "malformed"
+    yield "namespace_missing", "report", bytes(24), "malformed"
+    yield "namespace_surrogate", "report", bytes(24) + text(BAD_TEXTS["surrogate"]) + bytes(12), "invalidArgument"
+    yield "after_cut", "report", bytes(24) + string("n") + bytes(11), "malformed"
+    yield "trailing_byte", "report", bytes(24) + string("n") + bytes(13), "malformed"
     yield "boundary_0", "plan_snapshots", bytes(36), "invalidArgument"
     yield "one_byte_short", "plan_snapshots", bytes(24) + u32(1) + bytes(7), "malformed"
     yield "trailing_byte", "plan_snapshots", bytes(24) + u32(1) + bytes(9), "malformed"
@@ -178,16 +183,22 @@ def bad_answers():
     yield "payload_missing", "get", u32(1) + got(1), "malformed"
     yield "payload_of_2_to_the_64", "get", u32(1) + got(2**64 - 1) + b"x", "malformed"
     yield "trailing_byte", "get", u32(1) + got(1) + b"xy", "malformed"
-    yield "complete_2", "resume", u64(0) + u8(2) + bytes(24) + u32(0) + u32(0), "invalidArgument"
-    yield "65537_reaches", "resume", u64(0) + u8(1) + bytes(24) + u32(65_537), "invalidArgument"
-    yield "16385_chunks", "resume", u64(0) + u8(1) + bytes(24) + u32(0) + u32(LIMITS["resume_chunks"] + 1), "invalidArgument"
-    yield "chunks_missing", "resume", u64(0) + u8(1) + bytes(24) + u32(0), "malformed"
+    yield "complete_2", "resume", u64(0) + u8(2) + bytes(28) + u32(0) + u32(0), "invalidArgument"
+    yield "65537_reaches", "resume", u64(0) + u8(1) + bytes(28) + u32(65_537), "invalidArgument"
+    yield "16385_chunks", "resume", u64(0) + u8(1) + bytes(28) + u32(0) + u32(LIMITS["resume_chunks"] + 1), "invalidArgument"
+    yield "chunks_missing", "resume", u64(0) + u8(1) + bytes(28) + u32(0), "malformed"
     track = u16(0) + u16(0) + u64(0)
     yield "4097_offsets", "plan_snapshots", u32(4_097), "invalidArgument"
     yield "1025_ranks", "explain", bytes(24) + u32(1_025), "invalidArgument"
     yield "cause_5", "explain", bytes(24) + u32(0) + string("") + u32(1) + track + u8(5) + bytes(25), "invalidArgument"
     yield "rule_5", "explain", bytes(24) + u32(0) + string("") + u32(1) + track + bytes(17) + u8(5) + u64(0), "invalidArgument"
     yield "trailing_byte", "explain", bytes(24) + u32(0) + string("") + u32(0) + b"\x00", "malformed"
+    row = string("n") + bytes(64)
+    yield "1001_rows", "report", bytes(32) + over_page, "invalidArgument"
+    yield "row_missing", "report", bytes(32) + u32(2) + row + bytes(9), "malformed"
+    yield "origin_3", "report", bytes(32) + u32(1) + row + u8(3) + u64(0), "invalidArgument"
+    yield "trailing_byte", "report", bytes(32) + u32(1) + row + bytes(10), "malformed"
+    yield "trailing_byte", "set_prefill_rate", b"\x00", "malformed"
     yield "trailing_byte", "truncate", bytes(1), "malformed"
     yield "trailing_byte", "drop", b"\x00", "malformed"
     yield "trailing_byte", "sync", b"\x00", "malformed"

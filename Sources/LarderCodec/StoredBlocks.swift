@@ -46,6 +46,8 @@ public struct StoredBlock: @unchecked Sendable {
     let elementType: ElementType
     /// Where it lies in the raw bytes of the chunk.
     public let rawRange: Range<Int>
+    /// Bytes that it takes in the chunk.
+    public var storedBytes: Int { stored.count }
 
     /// Decodes into `target`, which holds exactly the block's raw bytes. On damage its content is undefined.
     public func decode(into target: UnsafeMutableRawBufferPointer, scratch: CodecScratch) throws(ChunkDamage) {

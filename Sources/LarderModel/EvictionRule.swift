@@ -9,6 +9,9 @@ public enum EvictionRule: UInt8, Sendable, CaseIterable, Codable {
     /// An admin asked for it.
     case requested = 4
 
+    /// Its namespace was above its quota.
+    case quota = 5
+
     /// The name that the CLI and the documentation use.
     public var name: String { "\(self)" }
 }

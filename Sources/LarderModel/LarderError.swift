@@ -54,6 +54,8 @@ public enum ErrorCode: UInt16, Sendable, CaseIterable, Codable {
     case storeUnusable = 26
     /// There is a session of that name already.
     case exists = 27
+    /// The store takes it in only later, or when it is put again: no fault, and nothing is lost but a place to restore from.
+    case declined = 28
 
     /// The name that the CLI and the documentation use.
     public var name: String { "\(self)" }

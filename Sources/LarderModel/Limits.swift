@@ -108,6 +108,24 @@ public enum Limits {
     public static let leasesPerConnection = 16
     /// Forks of forks, one above the other.
     public static let forkDepth = 16_384
+    /// Seconds after which what was counted of savings is written to the store.
+    public static let savingsSeconds = 60
+    /// Hours for which a store remembers its savings: 400 days.
+    public static let savingsHours: UInt64 = 9_600
+    /// Hourly counts of a model and a namespace that a store remembers; at most one for each page of the shard's map.
+    public static let savingsBuckets = 131_072
+    /// Hourly counts that wait in memory to be written.
+    public static let savingsPending = 16_384
+    /// Hourly counts that one write transaction adds.
+    public static let savingsPerCommit = 1_024
+    /// Sessions whose own counts the daemon remembers: at least the last so many, at most twice as many.
+    public static let sessionCounts = 32_768
+    /// Sessions of which a connection knows what tokens it has restored since it resumed them.
+    public static let restoresPerConnection = 64
+    /// Separate runs of tokens that a connection is remembered to have restored of one session.
+    public static let restoredRuns = 4_096
+    /// The highest price of a GPU-hour, in millionths of the currency.
+    public static let gpuHourPriceMicros: UInt64 = 1_000_000_000_000
     /// Shards of one store.
     public static let shards = 64
     /// Smallest byte cap of a shard.
@@ -131,6 +149,12 @@ public enum Limits {
     public static let smallSweepBytes = 256 << 10
     /// Lines above a chunk's that are asked for a hole in its past.
     public static let holeDepth = 64
+    /// Sessions that are looked at for their expiry at once, each second.
+    public static let sessionsPerExpiry = 10_000
+    /// Seconds after its last use that a session which holds nothing is forgotten.
+    public static let emptySessionSeconds: UInt64 = 7 * 86_400
+    /// Seconds from one saving of the memory of heat to the next.
+    public static let heatSaveSeconds: UInt64 = 300
     /// Entries of the memory of heat, for all shards together: 16 bytes each.
     public static let heatEntries = 1 << 20
     /// Lines whose last use is remembered, for all shards together.

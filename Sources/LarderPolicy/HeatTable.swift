@@ -70,7 +70,7 @@ public struct HeatTable: Sendable {
         }
     }
 
-    /// The heat of a key, in e-folds of frequency; nil for a key that the table has never met or has forgotten.
+    /// The heat of a key, in e-folds of frequency: -infinity for a demoted key; nil for a key that the table has never met or has forgotten.
     public func heat(of key: UInt64) -> Double? { index(of: key).map { heat(entries[$0]) } }
 
     /// The heat that a key would have if it had been used at `time`, should that be later than its last use; a key that is
@@ -82,13 +82,24 @@ public struct HeatTable: Sendable {
         return max(heat, recent ?? heat)
     }
 
+    /// When a key was last used; nil as for `heat(of:)`, and for a demoted key.
+    public func lastUse(of key: UInt64) -> UInt64? {
+        index(of: key).flatMap { entries[$0].time == 0 ? nil : epoch + UInt64(entries[$0].time) }
+    }
+
+    /// Makes a key as recent as a time, without counting a use.
+    public mutating func touch(_ key: UInt64, at time: UInt64) {
+        let time = sinceEpoch(time)
+        if let index = index(of: key) { entries[index].time = max(entries[index].time, time) }
+    }
+
     /// Uses of a key that are remembered; nil as for `heat(of:)`.
     public func frequency(of key: UInt64) -> Float? { index(of: key).map { entries[$0].frequency } }
 
     /// Whether a key is marked resident.
     public func isResident(_ key: UInt64) -> Bool { index(of: key).map { entries[$0].isResident } ?? false }
 
-    /// Makes a key as cold as if it had been used when the table began, until its next use, which finds its frequency.
+    /// Makes a key infinitely cold until its next use, which finds its frequency.
     public mutating func demote(_ key: UInt64) {
         if let index = index(of: key) { entries[index].time = 0 }
     }
@@ -125,7 +136,8 @@ public struct HeatTable: Sendable {
     }
 
     func heat(_ entry: Entry) -> Double {
-        log(Double(entry.frequency)) + (entry.time == 0 ? 0 : Double(epoch + UInt64(entry.time)) / tau)
+        if entry.time == 0 { return -.infinity }
+        return log(Double(entry.frequency)) + Double(epoch + UInt64(entry.time)) / tau
     }
 }
 
@@ -158,7 +170,11 @@ extension HeatTable {
         var victim = first
         var coldest = Double.infinity
         for index in first..<first + Self.ways {
-            let heat = entries[index].isEmpty ? -Double.infinity : heat(entries[index])
+            if entries[index].isEmpty {
+                victim = index
+                break
+            }
+            let heat = heat(entries[index])
             if heat < coldest { (victim, coldest) = (index, heat) }
         }
         residents += (entry.isResident ? 1 : 0) - (entries[victim].isResident ? 1 : 0)

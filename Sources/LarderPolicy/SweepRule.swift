@@ -36,8 +36,8 @@ public struct SweepRule: Sendable {
 
     /// Residents in a sample.
     static let sampleSize = 256
-    /// Decisions, or ticks, that a sample serves for.
-    static let sampleLife: UInt64 = 64
+    /// Decisions, or ticks, that a sample serves for at most; less where residents are few and soon others.
+    static let sampleLife = 64
 
     /// What the rule was made with.
     public let configuration: Configuration
@@ -45,6 +45,8 @@ public struct SweepRule: Sendable {
     public private(set) var clock: UInt64
     /// What is known of keys.
     public private(set) var table: HeatTable
+    /// The share of residents that a key must be hotter than: at first the configuration's.
+    public var quantile: Double
     private var generator: SplitMix64
     /// Keys kept since one was not: after a whole turn one is dropped, whatever its heat, so that a sweep ends.
     private var keptInARow = 0
@@ -63,6 +65,7 @@ public struct SweepRule: Sendable {
         precondition((0...1).contains(configuration.quantile), "a quantile is from 0 to 1")
         self.configuration = configuration
         self.clock = clock
+        quantile = configuration.quantile
         self.table = table
         generator = SplitMix64(seed: configuration.seed)
     }
@@ -88,24 +91,39 @@ public struct SweepRule: Sendable {
         table.setResident(key, true)
     }
 
+    /// Counts a use of a key that may be part of one counted before: a page-in after the resume that named the chunk. It is
+    /// as recent as now, and one more use only if the last is more than ``turn`` ticks ago.
+    public mutating func refresh(_ key: UInt64) {
+        if let last = table.lastUse(of: key), clock <= last + Self.turn {
+            table.touch(key, at: clock)
+        } else {
+            use(key)
+        }
+    }
+
+    /// Ticks in which a worker's turn ends, about, while others' turns go on.
+    static let turn: UInt64 = 128
+
     /// Makes a key the next to be dropped, until its next use.
     public mutating func demote(_ key: UInt64) { table.demote(key) }
 
     /// Whether the oldest entry is worth being written again. A key that the table forgot is not.
     ///
-    /// - Parameter lastUse: when it was in use at the latest, if that is known from elsewhere: not a use of its own, but it
-    ///   is as recent as that.
-    public mutating func keeps(_ key: UInt64, lastUse: UInt64 = 0) -> Bool {
-        let keeps = keptInARow < table.residents && isWorthKeeping(key, lastUse)
+    /// - Parameters:
+    ///   - lastUse: when it was in use at the latest, if that is known from elsewhere: not a use of its own, but it is as
+    ///     recent as that.
+    ///   - bias: added to its heat, in e-folds of frequency.
+    public mutating func keeps(_ key: UInt64, lastUse: UInt64 = 0, bias: Double = 0) -> Bool {
+        let keeps = keptInARow < table.residents && isWorthKeeping(key, lastUse: lastUse, bias: bias)
         keptInARow = keeps ? keptInARow + 1 : 0
         return keeps
     }
 
-    private mutating func isWorthKeeping(_ key: UInt64, _ lastUse: UInt64) -> Bool {
+    private mutating func isWorthKeeping(_ key: UInt64, lastUse: UInt64, bias: Double) -> Bool {
         switch configuration.policy {
         case .heat, .lru:
             let threshold = threshold()
-            return table.heat(of: key, usedBy: lastUse).map { $0 > threshold } ?? false
+            return table.heat(of: key, usedBy: lastUse).map { $0 + bias > threshold } ?? false
         case .s3fifo: return (table.frequency(of: key) ?? 1) > 1 && !table.isDemoted(key)
         case .fifo: return false
         }
@@ -124,8 +142,9 @@ public struct SweepRule: Sendable {
         if sample.decisions == 0 || clock >= sample.clock {
             var heats = table.sampleHeats(Self.sampleSize, using: &generator)
             heats.sort()
-            let index = min(Int(configuration.quantile * Double(heats.count)), heats.count - 1)
-            sample = (heats.isEmpty ? .infinity : heats[index], Self.sampleLife, clock + Self.sampleLife)
+            let index = min(Int(quantile * Double(heats.count)), heats.count - 1)
+            let life = UInt64(min(max(1, table.residents / 32), Self.sampleLife))
+            sample = (heats.isEmpty ? .infinity : heats[index], life, clock + life)
         }
         sample.decisions -= 1
         return sample.threshold

@@ -29,6 +29,7 @@ extension Store {
             try writers[0].perform(
                 PutRecordMutation(\.namespaces, id: namespace.id, namespace.fields, isNew: false))
             catalog.keep(namespace)
+            quotas.set(namespace.policy, of: namespace.id)
             return namespace
         }
     }

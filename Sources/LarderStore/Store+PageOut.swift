@@ -150,7 +150,8 @@ private final class PageOutRequest {
     private func mutation(for part: PageOutPart) -> PutMutation {
         let isAccepted = acknowledgement == .accepted
         return PutMutation(
-            part.chunks, encoding, byteCount: part.memoryBytes, isDurable: acknowledgement == .durable
+            part.chunks, encoding, byteCount: part.memoryBytes, isDurable: acknowledgement == .durable,
+            savings: store.savings
         ) { [log = store.log, gathering, indices = part.indices] results in
             if !isAccepted { return gathering.set(indices, results) }
             for case .failure(let error) in results {
@@ -189,6 +190,9 @@ struct PlannedChunk {
     let offset: UInt64
     let component: Component
     let modelID: UInt32
+    let namespaceID: UInt32
+    /// True if its tokens are counted (``ModelDeclaration/countingComponent``).
+    let countsTokens: Bool
     let shape: ChunkShape
     let source: ChunkSource
     /// Where to name it by its content, if the worker did.

@@ -21,7 +21,10 @@ public final class Store: Sendable {
     let views = ViewGeneration()
     let leases = LeaseTable()
     let turns = TurnClock()
+    let quotas = Quotas()
+    let housekeeper = Housekeeper()
     let speed = PageInSpeed()
+    let savings: Savings
     /// Held, by name, while a session of that name is made: names are unique over all shards.
     private let naming = (0..<64).map { _ in Monitor<Void>(()) }
     private let damage = Monitor<UInt64>(0)
@@ -41,7 +44,8 @@ public final class Store: Sendable {
         for index in 0..<configuration.shards {
             let shard = try Shard(
                 index: index, directory: "\(configuration.directory)/shard-\(index)", configuration: configuration,
-                storeID: storeID, leases: leases, turns: turns)
+                storeID: storeID, leases: leases,
+                quotas: quotas, turns: turns)
             if index == 0 { storeID = shard.storeID }
             guard shard.storeID == storeID else {
                 throw LarderError(
@@ -60,6 +64,9 @@ public final class Store: Sendable {
         do { team = try CodecTeam(helpers: configuration.codecHelpers) } catch {
             throw LarderError(.storage, "no threads to encode with: \(error)")
         }
+        do { savings = try Savings(shards[0], configuration, log: log) } catch {
+            throw LarderError(.storage, "the savings of \(configuration.directory) cannot be read: \(error)")
+        }
         var writers: [ShardWriter] = []
         for shard in shards {
             writers.append(
@@ -68,6 +75,20 @@ public final class Store: Sendable {
                     log: log))
         }
         self.writers = writers
+        for namespace in catalog.namespaces { quotas.set(namespace.policy, of: namespace.id) }
+        if configuration.frees {
+            try housekeeper.start(self)
+            try savings.start(writers[0])
+        }
+    }
+
+    /// Saves what is remembered of the heat of chunks.
+    func saveHeat() {
+        for shard in shards {
+            do { try shard.heat.save(shard.heatPath) } catch {
+                log.warning("the memory of heat was not saved", metadata: ["error": "\(error)"])
+            }
+        }
     }
 
     private static func lock(_ directory: String) throws(LarderError) -> LockFile {
@@ -90,7 +111,16 @@ public final class Store: Sendable {
     /// Commits all that was accepted, makes it durable, and refuses what comes after. Idempotent.
     public func close() {
         prefetcher.stop()
-        for writer in writers { writer.stop() }
+        housekeeper.stop()
+        savings.stop()
+        for writer in writers.dropFirst() { writer.stop() }
+        if configuration.frees {
+            // What the queues still hold is counted when it is committed: record it after that, before the last sync.
+            _ = try? writers[0].perform(SyncMutation())
+            recordSavings()
+        }
+        writers[0].stop()
+        if configuration.frees { saveHeat() }
         team.stop()
     }
 
@@ -274,7 +304,7 @@ public final class Store: Sendable {
             + EvictionRule.allCases.map { rule in
                 ("evicted_\(rule.name)_chunks", done.reduce(0) { $0 + ($1.evicted[rule] ?? 0) })
             } + [
-                ("damaged_chunks", damage.withLock { $0 })
+                ("device_write_bytes", housekeeper.deviceBytes), ("damaged_chunks", damage.withLock { $0 })
             ]
     }
 }

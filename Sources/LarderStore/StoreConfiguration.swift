@@ -22,8 +22,18 @@ public struct StoreConfiguration: Sendable {
     public var watermarks = Watermarks()
     /// By what the sweep decides.
     public var policy = SweepPolicy.heat
+    /// Bytes that may be written to the device in a day; 0 for no bound.
+    public var wearBudget: UInt64 = 0
     /// False to leave dropped state where it is: for looking at a store.
     public var frees = true
+    /// Seconds after which what was counted of savings is written.
+    public var savingsSeconds = Limits.savingsSeconds
+    /// Hourly counts of savings that are kept; no more than a shard's map has pages.
+    public var savingsBuckets = Limits.savingsBuckets
+    /// Sessions that were used last whose own counts are remembered, at least.
+    public var sessionCounts = Limits.sessionCounts
+    /// The clock that savings are counted by, in seconds since 1970.
+    public var wallSeconds: @Sendable () -> UInt64 = Clock.wallSeconds
 
     /// A configuration from its fields.
     public init(directory: String, capBytes: Int, shards: Int = 1, queueBytes: Int = 64 << 20, readers: Int = 256) {
@@ -34,9 +44,9 @@ public struct StoreConfiguration: Sendable {
         self.readers = readers
     }
 
-    /// Chunks of a shard whose heat is remembered: as many as fit if they are of 32 KiB, and half as many that were evicted.
+    /// Chunks of a shard whose heat is remembered, stored or evicted: four times as many as fit if they are of 16 KiB.
     private var heatEntries: Int {
-        min(Limits.heatEntries / shards, max(4_096, 3 * (capBytes / shards / (32 << 10)) / 2))
+        min(Limits.heatEntries / shards, max(4_096, 4 * (capBytes / shards / (16 << 10))))
     }
 
     /// How the sweep of a shard decides.
@@ -47,8 +57,12 @@ public struct StoreConfiguration: Sendable {
         return rule
     }
 
-    /// Bytes of a shard that are not its map: LMDB's lock file and the store's own.
-    private var overheadBytes: Int { (readers * 64 + 16_384 + 4_095) / 4_096 * 4_096 }
+    /// Bytes of a shard that are not its map: LMDB's lock file, the store's own, and the memory of heat.
+    private var overheadBytes: Int {
+        // The memory of heat lies there twice while it is saved.
+        let heat = HeatTracker.fileBytes(keys: heatEntries)
+        return (readers * 64 + 16_384 + 4_095) / 4_096 * 4_096 + 2 * (heat + 4_095) / 4_096 * 4_096
+    }
 
     /// Bytes of each shard's map.
     var mapBytes: Int { (capBytes / shards - overheadBytes) / 4_096 * 4_096 }

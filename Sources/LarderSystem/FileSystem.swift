@@ -96,6 +96,19 @@ public enum FileSystem {
         } catch { throw SystemError(error.operation, path, code: error.code) }
     }
 
+    /// Puts a file with `bytes` in the place of the one at `path`, if there is one, at once, rename(2): a reader, or a start
+    /// after a crash of the process, finds the old or the new. Not made to survive power loss.
+    public static func replace(_ path: String, with bytes: [UInt8]) throws(SystemError) {
+        let temporary = path + ".new"
+        do {
+            try write(bytes, to: temporary)
+            try check("rename", path) { rename(temporary, path) }
+        } catch {
+            unlink(temporary)
+            throw error
+        }
+    }
+
     /// unlink(2); a missing file is no error.
     public static func remove(_ path: String) throws(SystemError) {
         if unlink(path) == 0 || errno == ENOENT { return }

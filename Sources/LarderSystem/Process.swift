@@ -49,6 +49,12 @@ public enum Process {
         return Int(clamping: limit.rlim_cur)
     }
 
+    /// Bytes that this process had the storage layer write, /proc/self/io, proc(5); nil where that cannot be read.
+    public static var writtenBytes: UInt64? {
+        FileSystem.readProc("/proc/self/io")?.split(separator: "\n").first { $0.hasPrefix("write_bytes:") }
+            .flatMap { $0.split(separator: " ").last }.flatMap { UInt64($0) }
+    }
+
     /// Anonymous memory that a process has resident, in bytes: RssAnon of /proc/PID/status, proc(5). Shared memory and
     /// mapped files are not in it. nil if there is no such process.
     public static func anonymousBytes(of identifier: Int32) -> Int? {

@@ -54,6 +54,10 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
     case listNamespaces = 0x0019
     /// Set a session's own time to live.
     case configureSession = 0x001A
+    /// What has paging saved?
+    case report = 0x001B
+    /// How fast do a model's workers compute?
+    case setPrefillRate = 0x001C
 }
 
 /// The 16 bytes before every message (Docs/PROTOCOL.md, "Frame").

@@ -11,7 +11,8 @@ public struct Resume: Request {
     public var session: UInt64
     /// The largest offset that is of use: the length of the prompt's matching prefix. `UInt64.max` for no bound.
     public var atMost: UInt64
-    /// Tokens that the worker computes in a second of prefill; 0 if it does not know.
+    /// Tokens that the worker computes in a second of prefill, which the daemon learns for the model; 0 if it does not
+    /// know, for the rate that the daemon knows.
     public var prefillRate: UInt32
 
     /// A request from its fields.
@@ -125,13 +126,15 @@ public struct ResumeAnswer: Message {
     /// What loading them takes, in microseconds, as page-ins went on this machine lately.
     public var loadMicroseconds: UInt64
     /// The resume point, at most ``offset``, with which loading and computing the rest take least together. ``offset``
-    /// unless the request said how fast the worker is.
+    /// if nobody knows how fast the worker is.
     public var cheapestOffset: UInt64
+    /// Tokens a second that it was worked out with: the request's, else the model's; 0 if none is known.
+    public var prefillRate: UInt32
 
     /// An answer from its fields.
     public init(
         offset: UInt64, reaches: [ComponentReach], chunks: [ChunkSummary], complete: Bool, rawBytes: UInt64,
-        loadMicroseconds: UInt64, cheapestOffset: UInt64
+        loadMicroseconds: UInt64, cheapestOffset: UInt64, prefillRate: UInt32
     ) {
         self.offset = offset
         self.reaches = reaches
@@ -140,6 +143,7 @@ public struct ResumeAnswer: Message {
         self.rawBytes = rawBytes
         self.loadMicroseconds = loadMicroseconds
         self.cheapestOffset = cheapestOffset
+        self.prefillRate = prefillRate
     }
 
     public func write(to writer: inout ByteWriter) {
@@ -148,6 +152,7 @@ public struct ResumeAnswer: Message {
         writer.write(rawBytes)
         writer.write(loadMicroseconds)
         writer.write(cheapestOffset)
+        writer.write(prefillRate)
         writer.write(list: reaches)
         writer.write(list: chunks)
     }
@@ -158,6 +163,7 @@ public struct ResumeAnswer: Message {
         rawBytes = try reader.read(UInt64.self, "raw bytes")
         loadMicroseconds = try reader.read(UInt64.self, "load time")
         cheapestOffset = try reader.read(UInt64.self, "cheapest offset")
+        prefillRate = try reader.read(UInt32.self, "prefill rate")
         reaches = try reader.readList(
             of: ComponentReach.self, limit: Limits.components * Int(Limits.groupSize), "reaches")
         chunks = try reader.readList(of: ChunkSummary.self, limit: Limits.resumeChunks, "chunks")

@@ -16,7 +16,8 @@ struct Larderctl: ParsableCommand {
         subcommands: [
             Status.self, Models.self, Sessions.self, Show.self, ExplainCommand.self, Fork.self, Truncate.self,
             Drop.self,
-            Verify.self, NamespaceCommand.self, TimeToLive.self, Simulate.self,
+            Verify.self, NamespaceCommand.self, TimeToLive.self, ReportCommand.self, PrefillRateCommand.self,
+            Simulate.self,
         ])
 }
 

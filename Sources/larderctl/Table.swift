@@ -10,12 +10,17 @@ struct Table {
     private var rows: [[String]] = []
 
     /// Columns; a name that begins with `>` is a column of numbers.
-    init(_ columns: String...) {
+    init(_ columns: String...) { self.init(columns) }
+
+    /// As above.
+    init(_ columns: [String]) {
         alignsRight = columns.map { $0.hasPrefix(">") }
         head = columns.map { $0.hasPrefix(">") ? String($0.dropFirst()) : $0 }
     }
 
     mutating func add(_ cells: String...) { rows.append(cells) }
+
+    mutating func add(_ cells: [String]) { rows.append(cells) }
 
     func printOut() {
         let widths = head.indices.map { column in ([head] + rows).map { $0[column].count }.max() ?? 0 }

@@ -35,6 +35,8 @@ struct Larderd: ParsableCommand {
     @Option(help: "Threads that help connections to encode and decode.") var codecHelpers: String?
     @Option(help: "Bytes of frames that may be in memory at once, such as 256MiB.") var inlineMemory: String?
     @Option(help: "Bytes of shared memory of all arenas, such as 16GiB.") var arenaMemory: String?
+    @Option(help: "What a GPU-hour costs, in your currency, for reports of savings, such as 2.5.")
+    var gpuHourPrice: String?
     @Option(help: "Seconds that a shutdown may take.") var drainSeconds: String?
     @Option(help: "File to record turns to, for larderctl simulate; empty for none.") var recordTrace: String?
     @Option(help: "Most bytes of that file, such as 64MiB; then the recording ends.") var recordTraceBytes: String?
@@ -46,6 +48,7 @@ struct Larderd: ParsableCommand {
             "shards": shards, "max_connections": maxConnections, "queue": queue, "inline_memory": inlineMemory,
             "queue_wait_seconds": queueWaitSeconds, "codec_helpers": codecHelpers, "arena_memory": arenaMemory,
             "drain_seconds": drainSeconds, "record_trace": recordTrace, "record_trace_bytes": recordTraceBytes,
+            "gpu_hour_price": gpuHourPrice,
             "log_level": logLevel,
         ]
         return given.compactMapValues { $0 }

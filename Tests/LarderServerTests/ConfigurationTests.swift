@@ -30,6 +30,9 @@ import Testing
     @Test(arguments: [
         ("cap = \"lots\"", "cap"), ("cap = \"1MiB\"", "too small"), ("nonsense = 1", "nonsense"), ("cap = [1]", "cap"),
         ("cap = ", "line 1"), ("log_level = \"loud\"", "log_level"), ("socket_mode = \"999\"", "socket_mode"),
+        ("gpu_hour_price = -1", "a price such as 2.5"), ("gpu_hour_price = \"2.\"", "gpu_hour_price"),
+        ("gpu_hour_price = 1000000.000001", "gpu_hour_price"), ("gpu_hour_price = \"0.0000001\"", "gpu_hour_price"),
+        ("gpu_hour_price = true", "neither a string nor a number"), ("shards = 1.5", "shards"),
         ("shards = 0", "shards"), ("cap = \"99999999999TiB\"", "cap"),
     ])
     func namesWhatIsWrong(text: String, part: String) throws {
@@ -41,6 +44,20 @@ import Testing
         } catch {
             #expect(error.message.contains(part), "\(error.message)")
         }
+    }
+
+    @Test(
+        arguments: [
+            ("2.5", 2_500_000, "2.5"), ("\"2.50\"", 2_500_000, "2.5"), ("3", 3_000_000, "3"),
+            ("\"0.000001\"", 1, "0.000001"),
+            ("1000000", 1_000_000_000_000, "1000000"), ("0", 0, "0"),
+        ] as [(String, UInt64, String)])
+    func readsPrices(text: String, micros: UInt64, shown: String) throws {
+        let (directory, path) = try file("gpu_hour_price = \(text)\n")
+        defer { withExtendedLifetime(directory) {} }
+        let loaded = try LoadedConfiguration(flags: [:], path: path) { _ in nil }
+        #expect(loaded.configuration.gpuHourPriceMicros == micros)
+        #expect(Setting.all.first { $0.key == "gpu_hour_price" }?.text(loaded.configuration) == shown)
     }
 
     @Test func refusesAFileThatIsNotThere() {

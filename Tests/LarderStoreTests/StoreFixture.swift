@@ -22,11 +22,16 @@ final class StoreFixture {
             Component(name: "recurrent", kind: .recurrent, elementType: .f32, layers: 2, planes: 1, rowBytes: 256),
         ])
 
-    init(capBytes: Int = 64 << 20, shards: Int = 1, directory: TemporaryDirectory? = nil) throws {
+    init(
+        capBytes: Int = 64 << 20, shards: Int = 1, directory: TemporaryDirectory? = nil,
+        adjust: (inout StoreConfiguration) -> Void = { _ in }
+    ) throws {
         self.directory = try directory ?? TemporaryDirectory()
-        configuration = StoreConfiguration(
+        var configuration = StoreConfiguration(
             directory: self.directory.path + "/store", capBytes: capBytes, shards: shards, queueBytes: 8 << 20,
             readers: 32)
+        adjust(&configuration)
+        self.configuration = configuration
         store = try Store(configuration, log: Self.silent)
         reader = StoreReader(store, userID: 1_000)
     }

@@ -193,7 +193,8 @@ extension ResumeAnswer {
             },
             chunks: try fields["chunks"].list(ChunkSummary.init), complete: try fields["complete"].flag(),
             rawBytes: try fields["raw_bytes"].number(), loadMicroseconds: try fields["load_us"].number(),
-            cheapestOffset: try fields["cheapest_offset"].number())
+            cheapestOffset: try fields["cheapest_offset"].number(),
+            prefillRate: try fields["prefill_rate"].number())
     }
 }
 
@@ -211,6 +212,31 @@ extension ExplainAnswer {
                     rule: try $0["rule"].isNull ? nil : try $0["rule"].named(),
                     evictedSeconds: try $0["evicted_seconds"].number())
             })
+    }
+}
+
+extension ReportRow {
+    init(_ fields: Fields) throws {
+        self.init(namespace: try fields["namespace"].text(), modelID: try fields["model_id"].number())
+        storedTokens = try fields["stored_tokens"].number()
+        restoredTokens = try fields["restored_tokens"].number()
+        notRecomputedTokens = try fields["not_recomputed_tokens"].number()
+        pageOutRawBytes = try fields["page_out_raw_bytes"].number()
+        pageOutStoredBytes = try fields["page_out_stored_bytes"].number()
+        pageInRawBytes = try fields["page_in_raw_bytes"].number()
+        pageInStoredBytes = try fields["page_in_stored_bytes"].number()
+        prefillRate = try fields["prefill_rate"].number()
+        rateOrigin = try fields["rate_origin"].named()
+        prefillAvoidedMilliseconds = try fields["prefill_avoided_ms"].number()
+    }
+}
+
+extension ReportAnswer {
+    init(_ fields: Fields) throws {
+        self.init(
+            from: try fields["from"].number(), to: try fields["to"].number(),
+            gpuHourPriceMicros: try fields["gpu_hour_price"].number(), next: try fields["next"].number(),
+            rows: try fields["rows"].list(ReportRow.init))
     }
 }
 

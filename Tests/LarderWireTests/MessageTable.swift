@@ -140,6 +140,16 @@ struct MessageTable: Sendable {
             Fork(
                 session: try $0["session"].number(), offset: try $0["offset"].number(), name: try $0["name"].text())
         },
+        "report": request(Report.self) {
+            Report(
+                session: try $0["session"].number(), from: try $0["from"].number(), to: try $0["to"].number(),
+                namespace: try $0["namespace"].text(), modelID: try $0["model_id"].number(),
+                after: try $0["after"].number())
+        },
+        "set_prefill_rate": request(SetPrefillRate.self) {
+            SetPrefillRate(
+                modelID: try $0["model_id"].number(), prefillRate: try $0["prefill_rate"].number())
+        },
         "prefetch": request(Prefetch.self) {
             Prefetch(session: try $0["session"].number(), atMost: try $0["at_most"].number())
         },
@@ -194,6 +204,8 @@ struct MessageTable: Sendable {
         },
         "match": answer(to: Match.self) { MatchAnswer(matched: try $0["matched"].number()) },
         "explain": answer(to: Explain.self, ExplainAnswer.init),
+        "report": answer(to: Report.self, ReportAnswer.init),
+        "set_prefill_rate": answer(to: SetPrefillRate.self) { _ in Done() },
         "fork": answer(to: Fork.self) {
             SessionOpened(session: try $0["session"].number(), created: try $0["created"].flag())
         },

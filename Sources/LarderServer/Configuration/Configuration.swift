@@ -1,4 +1,5 @@
 import LarderModel
+import LarderPolicy
 import LarderStore
 import LarderSystem
 
@@ -16,6 +17,12 @@ public struct Configuration: Sendable {
     public var capBytes = 10 << 30
     /// Environments that sessions are spread over; fixed when the store is created.
     public var shards = 1
+    /// By what the compactor decides what to keep.
+    public var policy = SweepPolicy.heat
+    /// How full the store may be before the compactor begins, and down to where it goes, as parts of what data may take.
+    public var watermarks = Watermarks()
+    /// Bytes that may be written to the device in a day; 0 for no bound.
+    public var wearBudget = 0
     /// Connections served at once.
     public var maxConnections = 128
     /// Bytes of encoded chunks that may wait to be written.
@@ -28,6 +35,8 @@ public struct Configuration: Sendable {
     public var inlineBytes = 96 << 20
     /// Bytes of shared memory that all arenas may take together; one user may hold half.
     public var arenaBytes = 16 << 30
+    /// What a GPU-hour costs, in millionths of a currency of the operator's, for reports of savings; 0 if that is not said.
+    public var gpuHourPriceMicros: UInt64 = 0
     /// Seconds that a shutdown may take.
     public var drainSeconds = 10
     /// Where the daemon's turns are recorded; empty for nowhere.
@@ -47,6 +56,9 @@ public struct Configuration: Sendable {
             readers: maxConnections + 16)
         store.queueWaitSeconds = queueWaitSeconds
         store.codecHelpers = codecHelpers
+        store.policy = policy
+        store.watermarks = watermarks
+        store.wearBudget = UInt64(wearBudget)
         return store
     }
 }

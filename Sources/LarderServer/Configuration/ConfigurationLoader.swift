@@ -70,7 +70,8 @@ public struct LoadedConfiguration: Sendable {
                 switch value.type {
                 case .string: values[key] = value.string
                 case .int: values[key] = value.int.map { String($0) }
-                default: throw LarderError(.invalidArgument, "\(path): \(key) is neither a string nor a whole number")
+                case .double: values[key] = value.double.map { String($0) }
+                default: throw LarderError(.invalidArgument, "\(path): \(key) is neither a string nor a number")
                 }
             }
             return (path, values)

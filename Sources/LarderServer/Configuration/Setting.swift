@@ -1,4 +1,5 @@
 import LarderModel
+import LarderPolicy
 import Logging
 
 /// One value of the configuration: its key in the file, its flag, its variable, and how its text is read.
@@ -48,6 +49,30 @@ public struct Setting: Sendable {
             configuration, text throws(LarderError) in
             configuration.shards = try integer(text, 1...Limits.shards)
         },
+        Setting(
+            key: "policy", summary: "what the compactor keeps by: \(policies)", text: { $0.policy.rawValue }
+        ) { configuration, text throws(LarderError) in
+            guard let policy = SweepPolicy(rawValue: text) else { throw wrong(text, "one of \(policies)") }
+            configuration.policy = policy
+        },
+        Setting(
+            key: "high_watermark", summary: "part of the store in use above which the compactor begins",
+            text: { "\($0.watermarks.high)" }
+        ) { configuration, text throws(LarderError) in
+            configuration.watermarks.high = try part(text)
+        },
+        Setting(
+            key: "low_watermark", summary: "part of the store in use down to which the compactor goes",
+            text: { "\($0.watermarks.low)" }
+        ) { configuration, text throws(LarderError) in
+            configuration.watermarks.low = try part(text)
+        },
+        Setting(
+            key: "wear_budget", summary: "bytes that may be written to the device in a day; 0 for no bound",
+            text: { "\($0.wearBudget)" }
+        ) { configuration, text throws(LarderError) in
+            configuration.wearBudget = try Quantity.bytes(text)
+        },
         Setting(key: "max_connections", summary: "connections served at once", text: { "\($0.maxConnections)" }) {
             configuration, text throws(LarderError) in
             configuration.maxConnections = try integer(text, 1...4_096)
@@ -83,6 +108,12 @@ public struct Setting: Sendable {
         ) { configuration, text throws(LarderError) in
             configuration.arenaBytes = try Quantity.bytes(text)
         },
+        Setting(
+            key: "gpu_hour_price", summary: "what a GPU-hour costs, in your currency, for reports; 0 if you do not say",
+            text: { price($0.gpuHourPriceMicros) }
+        ) { configuration, text throws(LarderError) in
+            configuration.gpuHourPriceMicros = try price(text)
+        },
         Setting(key: "drain_seconds", summary: "seconds that a shutdown may take", text: { "\($0.drainSeconds)" }) {
             configuration, text throws(LarderError) in
             configuration.drainSeconds = try integer(text, 1...3_600)
@@ -113,6 +144,13 @@ public struct Setting: Sendable {
         LarderError(.invalidArgument, "'\(text.clipped)' is not \(right)")
     }
 
+    private static let policies = SweepPolicy.allCases.map(\.rawValue).joined(separator: ", ")
+
+    private static func part(_ text: String) throws(LarderError) -> Double {
+        guard let value = Double(text), (0...1).contains(value) else { throw wrong(text, "a part such as 0.95") }
+        return value
+    }
+
     private static func path(_ text: String) throws(LarderError) -> String {
         guard !text.isEmpty, !text.utf8.contains(0) else { throw wrong(text, "a path") }
         return text
@@ -123,5 +161,26 @@ public struct Setting: Sendable {
             throw wrong(text, "a whole number from \(range.lowerBound) to \(range.upperBound)")
         }
         return value
+    }
+
+    /// A price of at most six decimals, in millionths.
+    static func price(_ text: String) throws(LarderError) -> UInt64 {
+        let parts = text.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
+        let decimals = parts.count == 2 ? parts[1] : "0"
+        let isNumber = (parts + [decimals]).allSatisfy { $0.utf8.allSatisfy { (48...57).contains($0) } && !$0.isEmpty }
+        let micros = decimals + String(repeating: "0", count: max(0, 6 - decimals.count))
+        guard isNumber, decimals.count <= 6, let value = UInt64(parts[0] + micros), value <= Limits.gpuHourPriceMicros
+        else {
+            throw wrong(
+                text, "a price such as 2.5, of at most \(Limits.gpuHourPriceMicros / 1_000_000) and six decimals")
+        }
+        return value
+    }
+
+    /// The shortest text of a price.
+    static func price(_ micros: UInt64) -> String {
+        let decimals = String(String(1_000_000 + micros % 1_000_000).dropFirst())
+        let shortest = decimals.reversed().drop { $0 == "0" }.reversed()
+        return "\(micros / 1_000_000)" + (shortest.isEmpty ? "" : "." + String(shortest))
     }
 }

@@ -164,7 +164,8 @@ extension RequestHandler {
             reaches: plan.reaches.map { ComponentReach(rank: $0.rank, component: $0.component, offset: $0.offset) },
             chunks: plan.chunks.prefix(Limits.resumeChunks).map { ChunkSummary($0, session: request.session) },
             complete: plan.chunks.count <= Limits.resumeChunks, rawBytes: UInt64(plan.rawBytes),
-            loadMicroseconds: UInt64(plan.loadNanoseconds / 1_000), cheapestOffset: plan.cheapestOffset)
+            loadMicroseconds: UInt64(plan.loadNanoseconds / 1_000), cheapestOffset: plan.cheapestOffset,
+            prefillRate: plan.prefillRate)
     }
 
     func planSnapshots(_ request: PlanSnapshots) throws(LarderError) -> SnapshotPlan {

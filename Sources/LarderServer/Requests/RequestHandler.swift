@@ -110,6 +110,8 @@ final class RequestHandler {
         case .truncate: return try answer(id, body, truncate)
         case .planSnapshots: return try answer(id, body, planSnapshots)
         case .match: return try answer(id, body, match)
+        case .report: return try answer(id, body, report)
+        case .setPrefillRate: return try answer(id, body, setPrefillRate)
         case .explain: return try answer(id, body, explain)
         case .fork: return try answer(id, body, fork)
         case .drop: return try answer(id, body, drop)

@@ -43,6 +43,7 @@ final class HeatTracker: Sendable {
     fileprivate struct State {
         var rule: SweepRule
         var lines: [UInt64: Activity] = [:]
+        var isShortOfWrites = false
     }
 
     private let state: Monitor<State>
@@ -55,12 +56,49 @@ final class HeatTracker: Sendable {
         self.turns = turns
     }
 
-    /// A chunk was put or paged in.
-    func use(_ key: UInt64) {
+    /// Keys that are remembered at most, about.
+    var keys: Int { state.withLock { $0.rule.configuration.keys } }
+
+    /// What is remembered of chunks, for a file.
+    var bytes: [UInt8] { state.withLock { $0.rule.bytes } }
+
+    /// Goes on from what an earlier process remembered; bytes that none wrote are ignored.
+    func restore(_ bytes: [UInt8]) {
+        state.withLock { state in
+            guard let rule = try? SweepRule(bytes: bytes, state.rule.configuration) else { return }
+            state.rule = rule
+            turns.advance(to: rule.clock)
+        }
+    }
+
+    /// True while less is to be rewritten than usual, for the device's sake.
+    var isShortOfWrites: Bool {
+        get { state.withLock { $0.isShortOfWrites } }
+        set {
+            state.withLock { state in
+                state.isShortOfWrites = newValue
+                state.rule.quantile = newValue ? Self.shortQuantile : state.rule.configuration.quantile
+            }
+        }
+    }
+
+    /// The share of residents that a chunk must be hotter than to be rewritten, while writes are short.
+    private static let shortQuantile = 0.8
+
+    /// A chunk was paged in, or put where it was stored already: perhaps as part of a turn that was counted.
+    func refresh(_ key: UInt64) {
         turns.countChunk()
         state.withLock { state in
             state.rule.advance(to: turns.now)
-            state.rule.use(key)
+            state.rule.refresh(key)
+        }
+    }
+
+    /// Chunks were put, or a resume or a match named them.
+    func use(_ keys: some Sequence<UInt64>) {
+        state.withLock { state in
+            state.rule.advance(to: turns.now)
+            for key in keys { state.rule.use(key) }
         }
     }
 
@@ -94,10 +132,29 @@ final class HeatTracker: Sendable {
     }
 
     /// True if a chunk at the old end of the log is worth rewriting, or would be, were it there.
-    func keeps(_ key: UInt64, lastUse: UInt64? = nil) -> Bool {
+    ///
+    /// - Parameters:
+    ///   - lastUse: when the line that it is in was in use (``lastUse(of:)``).
+    ///   - bias: what it is hotter for its namespace's share (``Quotas/bias(_:)``).
+    func keeps(_ key: UInt64, lastUse: UInt64? = nil, bias: Double = 0) -> Bool {
         state.withLock { state in
             state.rule.advance(to: turns.now)
-            return state.rule.keeps(key, lastUse: lastUse ?? 0)
+            return state.rule.keeps(key, lastUse: lastUse ?? 0, bias: bias)
+        }
+    }
+
+    /// Seconds since 1970 at which a line was last in use; 0 if that is not known.
+    func lastUseSeconds(of line: UInt64) -> UInt64 { state.withLock { $0.lines[line]?.seconds ?? 0 } }
+
+    /// True if a chunk was put before, or paged in, and is remembered.
+    func knows(_ key: UInt64) -> Bool { state.withLock { $0.rule.table.frequency(of: key) != nil } }
+
+    /// Remembers a chunk that was put and not taken in.
+    func noteDeclined(_ key: UInt64) {
+        state.withLock { state in
+            state.rule.advance(to: turns.now)
+            state.rule.use(key)
+            state.rule.evicted(key)
         }
     }
 }

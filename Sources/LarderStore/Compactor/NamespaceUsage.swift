@@ -22,6 +22,18 @@ struct NamespaceUsage: Equatable {
         try reader.finish("a usage record")
     }
 
+    /// Calls `body` with the namespaces of a shard and what each takes.
+    static func forEach(
+        _ transaction: borrowing WriteTransaction, _ database: Database, _ body: (UInt32, NamespaceUsage) -> Void
+    ) throws {
+        try transaction.scan(database, from: UnsafeRawBufferPointer(start: nil, count: 0)) { key, value in
+            if key.count == 8, let usage = try? NamespaceUsage(value, key: key) {
+                body(UInt32(truncatingIfNeeded: WordKey.word(key, 0)), usage)
+            }
+            return true
+        }
+    }
+
     /// What a namespace takes; nothing if its record is missing or damaged.
     static func find(
         _ namespaceID: UInt32, _ transaction: borrowing some Transaction & ~Copyable, _ shard: Shard

@@ -44,23 +44,28 @@ struct Sweep {
     private let movable: Int
     /// Lines of which nothing goes that starts below an offset.
     private var exempt: [UInt64: UInt64] = [:]
+    private let only: UInt32?
+    private let seconds = Clock.wallSeconds()
     private var outcome = Outcome()
 
     /// A step that frees `bytes`, or less where it meets its limits.
     ///
-    /// - Parameter growing: sessions of whose past nothing goes.
+    /// - Parameters:
+    ///   - growing: sessions of whose past nothing goes.
+    ///   - only: a namespace that is above its quota, and whose state alone goes.
     static func step(
-        _ context: inout WriteContext, bytes: Int, _ manner: Manner, growing: Set<UInt64>
+        _ context: inout WriteContext, bytes: Int, _ manner: Manner, growing: Set<UInt64>, only: UInt32? = nil
     ) throws -> Outcome {
         // What is rewritten takes pages before those that it leaves can be used.
         let free = max(0, context.shard.mapPages - context.usedPages) * 4_096
-        var sweep = Sweep(manner: manner, wanted: bytes, movable: min(free / 4, context.shard.batchBytes))
+        var sweep = Sweep(manner: manner, wanted: bytes, movable: min(free / 4, context.shard.batchBytes), only: only)
         for session in growing { try sweep.exempt(session, context) }
         try sweep.run(&context)
         return sweep.outcome
     }
 
-    private init(manner: Manner, wanted: Int, movable: Int) {
+    private init(manner: Manner, wanted: Int, movable: Int, only: UInt32?) {
+        self.only = only
         self.manner = manner
         self.wanted = wanted
         self.movable = movable
@@ -122,7 +127,7 @@ struct Sweep {
     ) throws -> WriteContext.TailEviction {
         let owners = try BlobLog.owners(of: id, limit: 1, context.transaction, context.shard)
         let heat = context.shard.heat
-        let sparesHot = rule == .cold && sparesHot
+        let sparesHot = (rule == .cold || rule == .quota) && sparesHot
         let result = try context.evictTail(from: BlobOwner(id, owners[0]), limit: limit, rule: rule) { behind in
             sparesHot && heat.keeps(behind.heatKey)
         }
@@ -149,11 +154,20 @@ struct Sweep {
             if key.offset < exempt[key.line] ?? 0 { return .stays }
             chunks.append((key, record, line))
         }
+        if chunks.allSatisfy({ context.isExpired($0.key.line, $0.line, at: seconds) }) { return .goes(.expired) }
         if try chunks.allSatisfy({ try context.isUseless($0.key, $0.record, $0.line) }) { return .goes(.useless) }
+        let namespaceID = chunks[0].line.namespaceID
+        if let only {
+            guard namespaceID == only else { return .stays }
+            let isHot = sparesHot && shard.heat.keeps(chunks[0].record.heatKey)
+            return isHot ? .stays : .goes(.quota)
+        }
+        if shard.quotas.isReserved(namespaceID) { return .stays }
         if !sparesHot { return .goes(.cold) }
         let heat = shard.heat
         let lastUse = heat.lastUse(of: chunks.map { ($0.key.line, $0.key.offset) })
-        guard heat.keeps(chunks[0].record.heatKey, lastUse: lastUse) else { return .goes(.cold) }
+        let bias = shard.quotas.bias(namespaceID)
+        guard heat.keeps(chunks[0].record.heatKey, lastUse: lastUse, bias: bias) else { return .goes(.cold) }
         heat.moved(chunks[0].record.heatKey)
         return .stays
     }

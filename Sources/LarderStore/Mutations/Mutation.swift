@@ -7,6 +7,8 @@ protocol Mutation: AnyObject, Sendable {
     var byteCount: Int { get }
     /// Bytes that it adds to the store, about; known once it is prepared.
     var storedByteCount: Int { get }
+    /// Bytes that it adds to what namespaces take.
+    var incomingBytes: [UInt32: Int] { get }
     /// Sessions that it adds chunks to: nothing that they see is evicted to make room for it.
     var growingSessions: Set<UInt64> { get }
     /// True if the commit must survive power loss before it is completed.
@@ -22,6 +24,7 @@ protocol Mutation: AnyObject, Sendable {
 
 extension Mutation {
     var storedByteCount: Int { byteCount }
+    var incomingBytes: [UInt32: Int] { [:] }
     var growingSessions: Set<UInt64> { [] }
     func prepare(_: CodecTeam) {}
 }

@@ -11,6 +11,9 @@ struct PreparedChunk: Sendable {
     let offset: UInt64
     let component: Component
     let modelID: UInt32
+    let namespaceID: UInt32
+    /// True if its tokens are counted (``ModelDeclaration/countingComponent``).
+    let countsTokens: Bool
     let shape: ChunkShape
     /// The bytes, encoded or to be; nil if the same raw bytes are stored already.
     let encoded: EncodedChunk?
@@ -28,6 +31,8 @@ struct PreparedChunk: Sendable {
         offset = plan.offset
         component = plan.component
         modelID = plan.modelID
+        namespaceID = plan.namespaceID
+        countsTokens = plan.countsTokens
         shape = plan.shape
         prefix = plan.prefix
         switch plan.source {
@@ -62,20 +67,27 @@ final class PutMutation: Mutation, @unchecked Sendable {
     private var isEncoded = false
     /// Stored bytes of each chunk, or why it was refused.
     private var results: [Result<Int, LarderError>] = []
+    /// What was newly stored, told to ``savings`` after the commit.
+    private var tallies: [SessionTally] = []
+    private let savings: Savings
     let isDurable: Bool
     let byteCount: Int
+    var incomingBytes: [UInt32: Int] {
+        chunks.reduce(into: [:]) { $0[$1.namespaceID, default: 0] += $1.encoded?.byteCount ?? 0 }
+    }
     var growingSessions: Set<UInt64> { Set(chunks.map(\.session)) }
     var storedByteCount: Int { chunks.reduce(0) { $0 + ($1.encoded?.byteCount ?? 256) } }
 
     /// Takes memory for the chunks. ``encode(_:_:)`` or ``copy(_:_:)`` follows.
     init(
-        _ plans: [PlannedChunk], _ encoding: EncodingChoice, byteCount: Int, isDurable: Bool,
+        _ plans: [PlannedChunk], _ encoding: EncodingChoice, byteCount: Int, isDurable: Bool, savings: Savings,
         completion: @escaping @Sendable ([Result<Int, LarderError>]) -> Void
     ) {
         chunks = plans.map { PreparedChunk($0) }
         self.encoding = encoding
         self.completion = completion
         self.isDurable = isDurable
+        self.savings = savings
         self.byteCount = byteCount
     }
 
@@ -122,6 +134,7 @@ final class PutMutation: Mutation, @unchecked Sendable {
     }
 
     func complete(_ failure: LarderError?) {
+        if failure == nil { savings.note(tallies) }
         completion(failure.map { failure in chunks.map { _ in .failure(failure) } } ?? results)
     }
 
@@ -135,6 +148,7 @@ final class PutMutation: Mutation, @unchecked Sendable {
 
     func apply(_ context: inout WriteContext) throws {
         results = []
+        tallies = []
         var written = Written()
         for chunk in chunks {
             do { results.append(.success(try store(chunk, &written, &context))) } catch let error as LarderError {
@@ -169,14 +183,20 @@ final class PutMutation: Mutation, @unchecked Sendable {
             try requireSameBytes(chunk, record, context)
             return Int(record.storedBytes)
         }
-        let record =
-            try shared(chunk, to: session.head, &context)
-            ?? write(chunk, to: session.head, namespaceID: session.namespaceID, &context)
-        context.shard.heat.use(record.heatKey)
+        let known = try shared(chunk, to: session.head, &context)
+        let record = try known ?? write(chunk, to: session.head, namespaceID: session.namespaceID, &context)
+        if known != nil {
+            context.shard.heat.refresh(record.heatKey)
+        } else {
+            context.shard.heat.use(CollectionOfOne(record.heatKey))
+        }
         // Readers look for a line's chunks only from its lowest on. (Others that see the line do not see this chunk.)
         if head.add(record, at: chunk.offset) { context.changedSessions.append(id) }
         written.lines[session.head] = head
         written.changed.insert(session.head)
+        tallies.add(
+            SavingsTally(stored: record, countsTokens: chunk.countsTokens), session: id,
+            SavingsAccount(modelID: chunk.modelID, namespaceID: session.namespaceID))
         return Int(record.storedBytes)
     }
 
@@ -211,6 +231,9 @@ final class PutMutation: Mutation, @unchecked Sendable {
                 .busy,
                 "what is stored of the chunk at \(chunk.offset) went while it was put; put it again, with its bytes")
         }
+        let quota = context.shard.quotas.excess(
+            namespaceID, with: encoded.byteCount + (context.usage.changes[namespaceID]?.bytes ?? 0))
+        guard quota.bytes == 0 else { throw LarderError.quotaReached(quota.maximum) }
         guard context.takeRoom(bytes: encoded.byteCount) else { throw LarderError.capReached }
         let blobID = context.takeBlobID()
         var record = ChunkRecord(

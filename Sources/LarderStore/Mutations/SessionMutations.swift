@@ -80,19 +80,24 @@ final class DropMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable {
     func apply(_ context: inout WriteContext) throws {
         left = nil
         guard let record = try context.session(session) else { throw LarderError.unknown(session: session) }
-        _ = try WordKey(session).withBytes {
-            try context.transaction.delete(context.shard.databases.sessions, $0)
-        }
-        let hadName = try SessionNames.delete(context, record.namespaceID, record.name)
-        try context.leave(record.head)
-        context.changedSessions.append(session)
-        if hadName { left = record.namespaceID }
+        if try context.forget(session, record) { left = record.namespaceID }
         value = ()
     }
 
     override func complete(_ failure: LarderError?) {
         if failure == nil, let left { counts.remove(left) }
         super.complete(failure)
+    }
+}
+
+extension WriteContext {
+    /// Takes a session out of the store. Returns whether its name led to it, as it should.
+    mutating func forget(_ session: UInt64, _ record: SessionRecord) throws -> Bool {
+        _ = try WordKey(session).withBytes { try transaction.delete(shard.databases.sessions, $0) }
+        let hadName = try SessionNames.delete(self, record.namespaceID, record.name)
+        try leave(record.head)
+        changedSessions.append(session)
+        return hadName
     }
 }
 
@@ -202,7 +207,17 @@ extension LarderError {
     }
 
     static var capReached: LarderError {
-        LarderError(.full, "the store has reached its cap; drop sessions that are not wanted, or raise the cap")
+        LarderError(
+            .full,
+            "the store has reached its cap, and all that is stored is of this session, pinned, under lease or reserved; "
+                + "drop sessions that are not wanted, or raise the cap")
+    }
+
+    static func quotaReached(_ maximum: UInt64) -> LarderError {
+        LarderError(
+            .full,
+            "the namespace may take \(maximum) bytes, and all that it has is of this session, pinned or under lease; drop "
+                + "sessions that are not wanted, or have the operator raise max_bytes")
     }
 
     static func exists(_ name: String) -> LarderError {

@@ -142,15 +142,18 @@ public struct ResumePlan: Sendable {
     public let loadNanoseconds: Double
     /// The resume point with which loading and computing the rest take least together.
     public let cheapestOffset: UInt64
+    /// Tokens a second that this was worked out with; 0 if no rate is known.
+    public let prefillRate: UInt32
 }
 
 extension StoreReader {
     /// How far a session can be restored, up to `bound` tokens, and what to load for it. Those chunks are then kept from
     /// eviction for ``Limits/leaseSeconds``, or until this reader ends or resumes the session again.
     ///
-    /// - Parameter prefillRate: tokens that the worker computes in a second; 0 if that is not known.
+    /// - Parameter prefillRate: tokens that the worker computes in a second, which is learned for its model; 0 to take
+    ///   the rate that was declared for the model, or else learned.
     public func resume(
-        session: UInt64, atMost bound: UInt64, prefillRate: UInt32 = 0
+        session: UInt64, atMost bound: UInt64 = .max, prefillRate: UInt32 = 0
     ) throws(LarderError) -> ResumePlan {
         // What a plan that lost chunks had beside them stays while the next one is made: it loses no more.
         var held: Lease?
@@ -160,9 +163,14 @@ extension StoreReader {
             let evictions = store.leases.evictions
             let context = try context(session)
             let planner = try planner(context)
-            let plan = plan(planner, atMost: bound, prefillRate: prefillRate)
+            let plan = plan(planner, atMost: bound, prefillRate: rate(context.record, reported: prefillRate))
             if lease(plan.chunks, session: session, shard: context.shard, since: evictions) {
                 noteUse([(session, plan.offset)])
+                store.shards[context.shard].heat.use(plan.chunks.lazy.map(\.heatKey))
+                noteResume(session: session, offset: plan.offset)
+                if prefillRate > 0, let model = context.record.models.first {
+                    store.savings.learn(prefillRate, modelID: model.modelID)
+                }
                 return plan
             }
             held = store.leases.take(
@@ -171,6 +179,11 @@ extension StoreReader {
         }
         throw LarderError(
             .busy, "the session lost chunks all the while that its resume point was looked for; ask again")
+    }
+
+    /// The rate to plan with: what the worker reports, else what is known of its model.
+    private func rate(_ session: SessionRecord, reported: UInt32) -> UInt32 {
+        reported > 0 ? reported : store.savings.rate(of: session.models.map(\.modelID)).rate
     }
 
     private func plan(_ planner: ResumePlanner, atMost bound: UInt64, prefillRate: UInt32) -> ResumePlan {
@@ -183,7 +196,8 @@ extension StoreReader {
             offset: offset, reaches: planner.tracks.map { ($0.rank, $0.component, $0.reach(atMost: .max)) },
             chunks: chunks, rawBytes: rawBytes, loadNanoseconds: store.speed.expectedNanoseconds(bytes: rawBytes),
             cheapestOffset: planner.cheapest(
-                upTo: offset, prefillRate: prefillRate, load: store.speed.expectedNanoseconds))
+                upTo: offset, prefillRate: prefillRate, load: store.speed.expectedNanoseconds),
+            prefillRate: prefillRate)
     }
 
     /// What is stored of a session, track by track. Keys with damaged records go to `damaged`.

@@ -21,6 +21,7 @@ public struct StoredChunkEntry: Sendable {
     /// Seconds since 1970.
     public let createdSeconds: UInt64
     let blobID: UInt64
+    let heatKey: UInt64
 
     init(_ key: ChunkKey, _ record: ChunkRecord) {
         rank = key.rank
@@ -32,6 +33,7 @@ public struct StoredChunkEntry: Sendable {
         encoding = record.encoding
         createdSeconds = record.createdSeconds
         blobID = record.blobID
+        heatKey = record.heatKey
     }
 
     /// First token past the chunk; the offset itself for a recurrent state.

@@ -79,9 +79,27 @@ extension StoreReader {
                 results[chunk.index] = chunk.damage.map { .failure(damaged(chunk, $0)) } ?? .success(chunk.outcome)
             }
             noteUse(items.lazy.map { ($0.session, $0.offset + 1) })
+            count(chunks)
             store.speed.note(bytes: chunks.reduce(0) { $0 + $1.rawBytes }, nanoseconds: Clock.now() - start)
             return results.map { $0! }
         }
+    }
+
+    /// Counts what was restored.
+    private func count(_ chunks: [LocatedChunk]) {
+        var tallies: [SessionTally] = []
+        for chunk in chunks where chunk.damage == nil {
+            var tally = SavingsTally()
+            tally.rawBytesIn = UInt64(chunk.rawBytes)
+            tally.storedBytesIn = UInt64(chunk.storedBytes)
+            if chunk.countsTokens {
+                let end = chunk.key.offset + UInt64(chunk.tokens)
+                tally.restoredTokens = UInt64(chunk.tokens)
+                tally.notRecomputedTokens = noteRestored(chunk.key.offset..<end, session: chunk.session)
+            }
+            tallies.add(tally, session: chunk.session, chunk.account)
+        }
+        store.savings.note(tallies)
     }
 
     /// An item that was found, with the way through its blocks.
@@ -93,7 +111,12 @@ extension StoreReader {
         let layers: Range<Int>
         let layerBytes: Int
         let tokens: UInt32
+        let account: SavingsAccount
+        /// True if its tokens are counted, and its first layer is asked for.
+        let countsTokens: Bool
         var blocks: StoredBlocks
+        /// Bytes in the store of the layers that are decoded.
+        var storedBytes = 0
         var place = UnsafeMutableRawBufferPointer(start: nil, count: 0)
         var damage: ChunkDamage?
 
@@ -109,7 +132,7 @@ extension StoreReader {
 
     private func locate(_ item: PageInItem, _ index: Int) throws(LarderError) -> LocatedChunk {
         let context = try context(item.session)
-        let (_, component) = try context.component(rank: item.rank, item.component)
+        let (model, component) = try context.component(rank: item.rank, item.component)
         let layers = try layerRange(item, component)
         guard item.offset < Limits.offsetTokens else {
             throw LarderError(.miss, "no chunk of component '\(component.name)' can start at \(item.offset)")
@@ -120,7 +143,7 @@ extension StoreReader {
             guard let (key, record) = try context.path.find(track, item.offset, transaction, shard) else {
                 throw LarderError(.miss, "no chunk of component '\(component.name)' starts at \(item.offset)")
             }
-            shard.heat.use(record.heatKey)
+            shard.heat.refresh(record.heatKey)
             do {
                 guard let bytes = try blob(record.blobID, transaction, shard) else {
                     throw ChunkDamage.length(expected: Int(record.storedBytes), found: 0)
@@ -129,7 +152,11 @@ extension StoreReader {
                 guard stored.shape == ChunkShape(component, tokens: record.tokens) else { throw ChunkDamage.shape }
                 return LocatedChunk(
                     index: index, session: item.session, key: key, componentName: component.name, layers: layers,
-                    layerBytes: stored.shape.layerBytes, tokens: record.tokens, blocks: stored.blocks(ofLayers: layers))
+                    layerBytes: stored.shape.layerBytes, tokens: record.tokens,
+                    account: SavingsAccount(modelID: model.id, namespaceID: context.record.namespaceID),
+                    countsTokens: layers.lowerBound == 0
+                        && model.declaration.countingComponent == Int(item.component),
+                    blocks: stored.blocks(ofLayers: layers))
             } catch let damage as ChunkDamage {
                 throw damaged(key, item.session, component.name, damage)
             }
@@ -147,6 +174,7 @@ extension StoreReader {
             for index in chunks.indices {
                 let end = min(chunks[index].layers.lowerBound + next, chunks[index].layers.upperBound)
                 while let block = chunks[index].blocks.next(belowLayer: end) {
+                    chunks[index].storedBytes += block.storedBytes
                     work.append(BlockWork(block: block, target: chunks[index].target(block), chunk: index))
                     if work.count == Limits.blocksAtOnce { decodeWork(&chunks) }
                 }

@@ -21,10 +21,38 @@ extension StoreReader {
             PrefixPlace(
                 namespaceID: context.record.namespaceID, modelID: model.id, component: UInt8(item.component), key: $0)
         }
+        let source = try source(item, shape, component, context, prefix)
+        if case .bytes = source {
+            let heatKey =
+                prefix?.heatKey
+                ?? HeatKey.of(
+                    session: item.session, rank: item.rank, component: UInt8(item.component), offset: item.offset)
+            try admit(heatKey, namespace, shard: context.shard)
+        }
         return PlannedChunk(
             session: item.session, rank: item.rank, componentIndex: UInt8(item.component), offset: item.offset,
-            component: component, modelID: model.id, shape: shape,
-            source: try source(item, shape, component, context, prefix), prefix: prefix)
+            component: component, modelID: model.id, namespaceID: context.record.namespaceID,
+            countsTokens: model.declaration.countingComponent == Int(item.component), shape: shape,
+            source: source, prefix: prefix)
+    }
+
+    /// Throws `declined` for a chunk that is not to be taken in now: the first time, where the namespace admits what is put a
+    /// second time; and any, while the day's budget of writes is used up.
+    private func admit(_ heatKey: UInt64, _ namespace: StoredNamespace?, shard: Int) throws(LarderError) {
+        let heat = store.shards[shard].heat
+        if store.housekeeper.isBudgetSpent {
+            heat.noteDeclined(heatKey)
+            throw LarderError(
+                .declined,
+                "the budget of \(store.configuration.wearBudget) bytes written a day is used up for now; put the chunk later, "
+                    + "or raise wear_budget")
+        }
+        if namespace?.policy.admission == .secondTouch, !heat.knows(heatKey) {
+            heat.noteDeclined(heatKey)
+            throw LarderError(
+                .declined,
+                "the namespace takes in what is put for a second time; put the chunk again when it is next computed")
+        }
     }
 
     /// Where the chunk's bytes are: at its place, under its prefix key, or with the worker.

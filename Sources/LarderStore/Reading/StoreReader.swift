@@ -15,6 +15,8 @@ public final class StoreReader {
     private var leases: [(session: UInt64, lease: Lease)] = []
     /// Blocks of the page-in at hand; kept between requests for its memory.
     var work: [BlockWork] = []
+    /// What was restored of the sessions that were resumed or paged in last, oldest first.
+    private var restored: [(session: UInt64, tokens: RestoredTokens)] = []
     private var remembered: (context: SessionContext, generation: UInt64)?
 
     /// A reader of `store` for `userID`.
@@ -115,6 +117,24 @@ public final class StoreReader {
         if leases.count == Limits.leasesPerConnection { leases.removeFirst() }
         leases.append((session, lease))
         return true
+    }
+
+    /// Begins to count anew which of a session's tokens are restored, up to the offset of its resume.
+    func noteResume(session: UInt64, offset: UInt64) {
+        restored.removeAll { $0.session == session }
+        if restored.count == Limits.restoresPerConnection { restored.removeFirst() }
+        restored.append((session, RestoredTokens(resumedAt: offset)))
+    }
+
+    /// Counts tokens that were paged in; returns how many of them nobody has to compute because of it.
+    func noteRestored(_ range: Range<UInt64>, session: UInt64) -> UInt64 {
+        var index = restored.lastIndex { $0.session == session }
+        if index == nil {
+            // Without a resume nothing says what the worker needs.
+            noteResume(session: session, offset: .max)
+            index = restored.count - 1
+        }
+        return restored[index!].tokens.add(range)
     }
 
     /// The session, if the user may see it. Throws `unknownSession`.

@@ -153,6 +153,7 @@ extension StoreReader {
                 var isStored = false
                 for shard in store.shards.indices where !isStored {
                     isStored = try read(shard: shard) { try PrefixRecord.find(place, $0, $1) != nil }
+                    if isStored { store.shards[shard].heat.use(CollectionOfOne(place.heatKey)) }
                 }
                 if !isStored { return index }
             }

@@ -20,6 +20,8 @@ final class Shard: Sendable {
     private let watermarks: Watermarks
     /// Blobs that must not be evicted now; one table for all shards.
     let leases: LeaseTable
+    /// What namespaces take, in all shards.
+    let quotas: Quotas
     /// How likely its chunks are to be wanted.
     let heat: HeatTracker
 
@@ -98,10 +100,11 @@ final class Shard: Sendable {
     /// - Parameter storeID: the id that the other shards have, or a new one for shard 0 of a new store.
     init(
         index: Int, directory: String, configuration: StoreConfiguration, storeID proposed: StoreID, leases: LeaseTable,
-        turns: TurnClock
+        quotas: Quotas, turns: TurnClock
     ) throws(LarderError) {
         self.index = index
         self.leases = leases
+        self.quotas = quotas
         watermarks = configuration.watermarks
         heat = HeatTracker(configuration.sweepRule, turns)
         self.directory = directory
@@ -128,7 +131,9 @@ final class Shard: Sendable {
             storeID = try Self.identify(
                 transaction, databases.meta, exists: exists, path: path, index: index, shards: configuration.shards,
                 proposed: proposed)
+            try NamespaceUsage.forEach(transaction, databases.usage) { quotas.set($1, of: $0, shard: index) }
             try transaction.commit()
+            heat.load(heatPath)
         } catch {
             throw Self.openingError(error, path)
         }
@@ -214,6 +219,9 @@ final class Shard: Sendable {
     var usablePages: Int {
         mapPages - max(mapPages / Limits.sparePart, min(mapPages / Limits.sparePartSmall, Limits.sparePages))
     }
+
+    /// The file that keeps its memory of heat.
+    var heatPath: String { "\(directory)/heat" }
 
     /// Pages in use above which the sweep begins, and down to which it goes.
     var highPages: Int { Int(Double(usablePages) * watermarks.high) }

@@ -29,6 +29,27 @@ extension ShardWriter {
         }
     }
 
+    /// Has namespaces that a batch takes above their maximum give way with what is oldest of their own.
+    func makeRoomInQuotas(_ batch: [any Mutation], until deadline: UInt64) {
+        var incoming: [UInt32: Int] = [:]
+        for mutation in batch { incoming.merge(mutation.incomingBytes, uniquingKeysWith: +) }
+        for (namespaceID, bytes) in incoming {
+            var manner = Sweep.Manner.urgent(from: 0, sparesHot: true)
+            var excess = shard.quotas.excess(namespaceID, with: bytes)
+            guard excess.bytes > 0, bytes <= excess.maximum else { continue }
+            while excess.bytes > 0, Clock.now() < deadline,
+                let outcome = sweepStep(bytes: excess.bytes, manner, growing(batch), only: namespaceID)
+            {
+                excess = shard.quotas.excess(namespaceID, with: bytes)
+                guard case .urgent(_, let sparesHot) = manner else { break }
+                if outcome.isAtEnd && !sparesHot { break }
+                manner =
+                    outcome.isAtEnd
+                    ? .urgent(from: 0, sparesHot: false) : .urgent(from: outcome.next, sparesHot: sparesHot)
+            }
+        }
+    }
+
     /// Frees what was dropped, and then sweeps, until there is room for `bytes` more.
     func makeRoom(bytes: Int, growing: Set<UInt64>, until deadline: UInt64) {
         let pages = bytes / 4_096 + 2 * Limits.putsPerCommit
@@ -85,10 +106,12 @@ extension ShardWriter {
     }
 
     /// One step of the sweep in a transaction of its own; nil if it failed.
-    private func sweepStep(bytes: Int, _ manner: Sweep.Manner, _ growing: Set<UInt64>) -> Sweep.Outcome? {
+    private func sweepStep(
+        bytes: Int, _ manner: Sweep.Manner, _ growing: Set<UInt64>, only: UInt32? = nil
+    ) -> Sweep.Outcome? {
         do {
             var context = try WriteContext.begin(shard, scratch)
-            let outcome = try sweep(&context, bytes: bytes, manner, growing)
+            let outcome = try sweep(&context, bytes: bytes, manner, growing, only: only)
             if outcome.didNothing { return outcome }
             usedPages = context.usedPages
             try context.commit()
@@ -101,9 +124,9 @@ extension ShardWriter {
     }
 
     private func sweep(
-        _ context: inout WriteContext, bytes: Int, _ manner: Sweep.Manner, _ growing: Set<UInt64>
+        _ context: inout WriteContext, bytes: Int, _ manner: Sweep.Manner, _ growing: Set<UInt64>, only: UInt32? = nil
     ) throws -> Sweep.Outcome {
-        let outcome = try Sweep.step(&context, bytes: bytes, manner, growing: growing)
+        let outcome = try Sweep.step(&context, bytes: bytes, manner, growing: growing, only: only)
         barren = outcome.freedBytes > 0 ? 0 : barren + outcome.movedBytes
         totals.withLock {
             $0.sweptBytes += UInt64(outcome.freedBytes)
@@ -137,11 +160,19 @@ extension ShardWriter {
             }
             usedPages = context.usedPages
             try context.commit()
+            failedReaps = 0
             totals.withLock { $0.blobsFreed += UInt64(freed.blobs) }
             return true
         } catch {
             log.error("freeing dropped state failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"])
-            queue.withLock { $0.mayHaveGraves = false }
+            failedReaps += 1
+            // A full map may need a moment: what was freed last cannot be used yet.
+            if failedReaps < 3 {
+                makeFreedPagesUsable()
+            } else {
+                failedReaps = 0
+                queue.withLock { $0.mayHaveGraves = false }
+            }
             return false
         }
     }

@@ -47,6 +47,8 @@ final class ShardWriter: Sendable {
     /// Bytes that the sweep has moved since it last freed any, and that were put since it paused for that. For the writer's
     /// thread only.
     nonisolated(unsafe) var barren = 0
+    /// Times that freeing failed, one after another. For the writer's thread only.
+    nonisolated(unsafe) var failedReaps = 0
     /// See ``barren``.
     nonisolated(unsafe) var waiting = 0
 
@@ -181,6 +183,7 @@ final class ShardWriter: Sendable {
     private func write(_ batch: [any Mutation]) {
         for mutation in batch { mutation.prepare(team) }
         let deadline = Clock.deadline(seconds: Double(waitSeconds))
+        makeRoomInQuotas(batch, until: deadline)
         makeRoom(bytes: batch.reduce(0) { $0 + $1.storedByteCount }, growing: growing(batch), until: deadline)
         if case .done(let refusals) = attempt(batch) {
             finish(batch, refusals)
@@ -207,7 +210,7 @@ final class ShardWriter: Sendable {
         }
     }
 
-    private func growing(_ batch: [any Mutation]) -> Set<UInt64> {
+    func growing(_ batch: [any Mutation]) -> Set<UInt64> {
         batch.reduce(into: []) { $0.formUnion($1.growingSessions) }
     }
 

@@ -73,7 +73,10 @@ struct WriteContext: ~Copyable {
             try Record.seal(writer, key: key).withUnsafeBytes { try transaction.put(shard.databases.meta, key, $0) }
         }
         let claims = claims
+        let usage = usage
+        let home = shard
         try transaction.commit()
+        home.quotas.add(usage, shard: home.index)
         // Now, and not before, may a resume lease what it finds.
         withExtendedLifetime(claims) {}
     }

@@ -38,6 +38,9 @@ struct ReplayCommand: ParsableCommand {
         let policies = try parsedPolicies()
         let fractions = try parsedSizes()
         let configuration = try sweepConfiguration()
+        if policies.isEmpty || fractions.isEmpty {
+            throw ValidationError("--policy and --sizes each need at least one value")
+        }
         let requests = try RequestTrace(file: trace)
         let name = String(trace.split(separator: "/").last ?? "")
         if !simulate { return try runLive(requests, name, fractions, configuration) }

@@ -1,3 +1,4 @@
+import Foundation
 import LarderPolicy
 
 /// Policies against cache sizes on one trace: what each simulation came to.
@@ -80,7 +81,8 @@ struct SimulationTable {
     }
 
     private func printRows(_ title: String, _ rows: [SimulatedPolicy], _ cell: (Simulator.Outcome) -> String) {
-        print(title.left(32) + fractions.map { "\(formatted(100 * $0, 0)) %".right(8) }.joined())
+        let sizes = fractions.map { String(format: "%g %%", 100 * $0).right(8) }
+        print(title.left(32) + sizes.joined())
         for (policy, outcomes) in zip(policies, outcomes) where rows.contains(policy) {
             print(policy.rawValue.left(32) + outcomes.map { cell($0).right(8) }.joined())
         }

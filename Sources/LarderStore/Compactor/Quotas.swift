@@ -1,0 +1,92 @@
+import Glibc
+import LarderModel
+import LarderSystem
+
+/// What namespaces take, in memory, beside what they may: for the sweep and for puts. The store's own count of it is
+/// ``NamespaceUsage``.
+final class Quotas: Sendable {
+    private struct Entry {
+        /// Stored bytes in each shard.
+        var bytes: [Int: UInt64] = [:]
+        var policy = NamespacePolicy()
+
+        var total: UInt64 { bytes.values.reduce(0, +) }
+    }
+
+    private let entries = Monitor<[UInt32: Entry]>([:])
+
+    /// Takes a namespace's policy into account from now on.
+    func set(_ policy: NamespacePolicy, of namespaceID: UInt32) {
+        entries.withLock { $0[namespaceID, default: Entry()].policy = policy }
+    }
+
+    /// Takes into account what a shard held when it was opened.
+    func set(_ usage: NamespaceUsage, of namespaceID: UInt32, shard: Int) {
+        entries.withLock { $0[namespaceID, default: Entry()].bytes[shard] = usage.bytes }
+    }
+
+    /// Takes a commit into account.
+    func add(_ change: UsageChange, shard: Int) {
+        entries.withLock { entries in
+            for (id, change) in change.changes {
+                let bytes = Int(clamping: entries[id, default: Entry()].bytes[shard] ?? 0) + change.bytes
+                entries[id]!.bytes[shard] = UInt64(max(0, bytes))
+            }
+        }
+    }
+
+    /// Stored bytes of a namespace.
+    func bytes(_ namespaceID: UInt32) -> UInt64 { entries.withLock { $0[namespaceID]?.total ?? 0 } }
+
+    /// Seconds that a namespace keeps state after its last use; 0 for ever.
+    func ttlSeconds(_ namespaceID: UInt32) -> UInt32 { entries.withLock { $0[namespaceID]?.policy.ttlSeconds ?? 0 } }
+
+    /// True if a namespace takes no more than is kept for it.
+    func isReserved(_ namespaceID: UInt32) -> Bool {
+        entries.withLock { entries in
+            guard let entry = entries[namespaceID], entry.policy.minBytes > 0 else { return false }
+            return entry.total <= entry.policy.minBytes
+        }
+    }
+
+    /// Bytes by which a namespace would be above its maximum with `bytes` more; 0 if it would not.
+    func excess(_ namespaceID: UInt32, with bytes: Int) -> (bytes: Int, maximum: UInt64) {
+        entries.withLock { entries in
+            guard let entry = entries[namespaceID], entry.policy.maxBytes > 0 else { return (0, 0) }
+            let total = entry.total + UInt64(bytes)
+            return (total > entry.policy.maxBytes ? Int(total - entry.policy.maxBytes) : 0, entry.policy.maxBytes)
+        }
+    }
+
+    /// Namespaces above their maximum, by how much, and the shard that holds most of each.
+    func aboveMaximum() -> [(namespaceID: UInt32, bytes: Int, shard: Int)] {
+        entries.withLock { entries in
+            entries.compactMap { id, entry in
+                guard entry.policy.maxBytes > 0, entry.total > entry.policy.maxBytes,
+                    let most = entry.bytes.max(by: { $0.value < $1.value })
+                else { return nil }
+                return (id, Int(entry.total - entry.policy.maxBytes), most.key)
+            }
+        }
+    }
+
+    /// What a namespace's state is hotter for taking little, in e-folds of frequency, and colder for taking much: so that
+    /// one that floods loses its own first. 0 for one that takes as much as the average of those that take anything.
+    func bias(_ namespaceID: UInt32) -> Double {
+        entries.withLock { entries in
+            var total: UInt64 = 0
+            var users: UInt64 = 0
+            for entry in entries.values where entry.total > 0 {
+                total += entry.total
+                users += 1
+            }
+            guard users > 1, let own = entries[namespaceID]?.total, own > 0 else { return 0 }
+            let share = log(Double(total / users) / Double(own))
+            return min(max(Self.weight * share, -Self.largestBias), Self.largestBias)
+        }
+    }
+
+    /// e-folds of frequency for an e-fold of the share.
+    private static let weight = 2.0
+    private static let largestBias = 6.0
+}
