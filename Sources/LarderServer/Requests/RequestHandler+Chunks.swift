@@ -1,4 +1,5 @@
 import LarderModel
+import LarderPolicy
 import LarderStore
 import LarderWire
 
