@@ -30,7 +30,7 @@ final class Quotas: Sendable {
         entries.withLock { entries in
             for (id, change) in change.changes {
                 let bytes = Int(clamping: entries[id, default: Entry()].bytes[shard] ?? 0) + change.bytes
-                entries[id]!.bytes[shard] = UInt64(max(0, bytes))
+                entries[id, default: Entry()].bytes[shard] = UInt64(max(0, bytes))
             }
         }
     }
