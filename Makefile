@@ -6,7 +6,7 @@ BIN = .build/$(CONFIGURATION)
 # Debian's names of the C libraries' headers.
 PACKAGES = liblmdb-dev liblz4-dev pkg-config
 
-.PHONY: demo test bench lint sanitize deps build clean
+.PHONY: demo test bench soak lint sanitize deps build clean
 
 demo: build
 	$(BIN)/larder-bench demo
@@ -15,11 +15,16 @@ test: deps
 	$(SWIFT) test -c $(CONFIGURATION) --disable-xctest
 
 # Ratio and speed of the exact encodings; page-in and page-out next to what the machine allows, and to Redis if
-# redis-server is installed; what forks and truncates cost. About two minutes and a half.
+# redis-server is installed; what forks and truncates cost; what a full store costs. About five minutes.
 bench: build
 	$(BIN)/larder-bench codec
 	$(BIN)/larder-bench page
 	$(BIN)/larder-bench forks
+	$(BIN)/larder-bench churn
+
+# Ten minutes of everything that workers do, at random, against a daemon at its cap; every byte is compared.
+soak: build
+	$(BIN)/larder-bench soak --minutes 10
 
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel Sources Tests bench Package.swift

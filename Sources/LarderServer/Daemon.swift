@@ -22,7 +22,9 @@ public final class Daemon: Sendable {
     public init(_ configuration: Configuration, log: Logger) throws(LarderError) {
         self.log = log
         let store = try Store(configuration.store, log: log)
+        let recorder: TraceRecorder?
         do {
+            recorder = try Self.recorder(configuration, log)
             if let slash = configuration.socket.lastIndex(of: "/"), slash != configuration.socket.startIndex {
                 try FileSystem.makeDirectory(String(configuration.socket[..<slash]), mode: 0o755)
             }
@@ -38,7 +40,7 @@ public final class Daemon: Sendable {
         services = Services(
             store: store, memory: InlineMemory(bytes: configuration.inlineBytes),
             arenas: ArenaBudget(bytes: configuration.arenaBytes), counters: ServerCounters(),
-            startedNanoseconds: Clock.now(), configuration: configuration)
+            startedNanoseconds: Clock.now(), configuration: configuration, recorder: recorder)
         let descriptors = Process.raiseDescriptorLimit()
         let wanted = configuration.maxConnections * (1 + Limits.arenasPerConnection) + 64
         if descriptors < wanted {
@@ -55,7 +57,13 @@ public final class Daemon: Sendable {
             ])
     }
 
+    private static func recorder(_ configuration: Configuration, _ log: Logger) throws(LarderError) -> TraceRecorder? {
+        if configuration.tracePath.isEmpty { return nil }
+        return try TraceRecorder(path: configuration.tracePath, byteLimit: configuration.traceBytes, log: log)
+    }
+
     private static func listeningError(_ error: any Error) -> LarderError {
+        if let error = error as? LarderError { return error }
         guard let error = error as? SystemError else { return LarderError(.storage, "\(error)") }
         switch error.code {
         case SystemError.addressInUse:
@@ -93,6 +101,7 @@ public final class Daemon: Sendable {
             state.wait(until: deadline) { $0.connections.isEmpty && $0.hasStoppedListening ? true : nil } ?? false
         if !drained { for connection in state.withLock({ Array($0.connections.values) }) { connection.abort() } }
         services.store.close()
+        services.recorder?.stop()
         log.notice("stopped", metadata: ["drained": "\(drained)"])
     }
 

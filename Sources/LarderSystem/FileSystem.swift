@@ -80,6 +80,12 @@ public enum FileSystem {
         do { try file.write(bytes) } catch { throw SystemError(error.operation, path, code: error.code) }
     }
 
+    /// Writes `bytes` behind what the file at `path` holds.
+    public static func append(_ bytes: [UInt8], to path: String) throws(SystemError) {
+        let file = try Descriptor.open(path, flags: O_WRONLY | O_CREAT | O_APPEND)
+        do { try file.write(bytes) } catch { throw SystemError(error.operation, path, code: error.code) }
+    }
+
     /// Writes `bytes` from the start of the file at `path`, which is made if it is missing and not cut if it is longer, and
     /// returns when they are on the disk, fdatasync(2).
     public static func writeThrough(_ bytes: UnsafeRawBufferPointer, to path: String) throws(SystemError) {
@@ -111,23 +117,32 @@ public enum FileSystem {
 
     /// Removes a directory and what is in it, without following links. For temporary directories.
     public static func removeTree(_ path: String) {
-        guard let directory = opendir(path) else {
-            unlink(path)
-            return
+        let isDirectory = forEachEntry(path) { entry, isDirectory in
+            if isDirectory { removeTree(entry) } else { unlink(entry) }
         }
+        if isDirectory { rmdir(path) } else { unlink(path) }
+    }
+
+    /// Bytes of all files in a directory and those below it by their lengths, whether or not all of them are on the disk.
+    public static func treeBytes(_ path: String) -> Int {
+        var bytes = 0
+        forEachEntry(path) { entry, isDirectory in bytes += isDirectory ? treeBytes(entry) : size(entry) ?? 0 }
+        return bytes
+    }
+
+    /// Calls `body` with the path of each entry of a directory, readdir(3). False if it is none that can be read.
+    @discardableResult
+    private static func forEachEntry(_ path: String, _ body: (_ entry: String, _ isDirectory: Bool) -> Void) -> Bool {
+        guard let directory = opendir(path) else { return false }
+        defer { closedir(directory) }
         while let entry = readdir(directory) {
             let name = withUnsafePointer(to: &entry.pointee.d_name) {
                 $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
             }
             if name == "." || name == ".." { continue }
-            if Int32(entry.pointee.d_type) == Int32(DT_DIR) {
-                removeTree(path + "/" + name)
-            } else {
-                unlink(path + "/" + name)
-            }
+            body(path + "/" + name, Int32(entry.pointee.d_type) == Int32(DT_DIR))
         }
-        closedir(directory)
-        rmdir(path)
+        return true
     }
 
     /// A new directory under TMPDIR or /tmp, mkdtemp(3).

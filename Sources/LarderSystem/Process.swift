@@ -64,6 +64,14 @@ public enum Process {
             .map { $0 << 10 }
     }
 
+    /// Bytes that a process caused to be written to disks: write_bytes of /proc/PID/io, proc(5). nil if there is no such
+    /// process, or this user may not ask.
+    public static func writtenBytes(of identifier: Int32) -> Int? {
+        guard let text = FileSystem.readProc("/proc/\(identifier)/io") else { return nil }
+        let line = text.split(separator: "\n").first { $0.hasPrefix("write_bytes:") }
+        return line?.split(separator: " ").dropFirst().first.flatMap { Int($0) }
+    }
+
     /// Processor time of this process and of the children that it has waited for, in seconds, getrusage(2).
     public static var processorSeconds: Double {
         [RUSAGE_SELF.rawValue, RUSAGE_CHILDREN.rawValue].reduce(0) { sum, who in

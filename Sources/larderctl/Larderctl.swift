@@ -17,6 +17,7 @@ struct Larderctl: ParsableCommand {
             Status.self, Models.self, Sessions.self, Show.self, ExplainCommand.self, Fork.self, Truncate.self,
             Drop.self,
             Verify.self, NamespaceCommand.self, TimeToLive.self, ReportCommand.self, PrefillRateCommand.self,
+            Simulate.self,
         ])
 }
 

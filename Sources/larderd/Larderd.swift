@@ -38,6 +38,8 @@ struct Larderd: ParsableCommand {
     @Option(help: "What a GPU-hour costs, in your currency, for reports of savings, such as 2.5.")
     var gpuHourPrice: String?
     @Option(help: "Seconds that a shutdown may take.") var drainSeconds: String?
+    @Option(help: "File to record turns to, for larderctl simulate; empty for none.") var recordTrace: String?
+    @Option(help: "Most bytes of that file, such as 64MiB; then the recording ends.") var recordTraceBytes: String?
     @Option(help: "trace, debug, info, notice, warning, error or critical.") var logLevel: String?
 
     private var flags: [String: String] {
@@ -45,7 +47,8 @@ struct Larderd: ParsableCommand {
             "socket": socket, "socket_mode": socketMode, "socket_group": socketGroup, "data_dir": dataDir, "cap": cap,
             "shards": shards, "max_connections": maxConnections, "queue": queue, "inline_memory": inlineMemory,
             "queue_wait_seconds": queueWaitSeconds, "codec_helpers": codecHelpers, "arena_memory": arenaMemory,
-            "drain_seconds": drainSeconds, "gpu_hour_price": gpuHourPrice,
+            "drain_seconds": drainSeconds, "record_trace": recordTrace, "record_trace_bytes": recordTraceBytes,
+            "gpu_hour_price": gpuHourPrice,
             "log_level": logLevel,
         ]
         return given.compactMapValues { $0 }

@@ -39,6 +39,10 @@ public struct Configuration: Sendable {
     public var gpuHourPriceMicros: UInt64 = 0
     /// Seconds that a shutdown may take.
     public var drainSeconds = 10
+    /// Where the daemon's turns are recorded; empty for nowhere.
+    public var tracePath = ""
+    /// The most bytes of that recording.
+    public var traceBytes = 64 << 20
     /// trace, debug, info, notice, warning, error or critical.
     public var logLevel = "info"
 

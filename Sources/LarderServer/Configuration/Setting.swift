@@ -119,6 +119,18 @@ public struct Setting: Sendable {
             configuration.drainSeconds = try integer(text, 1...3_600)
         },
         Setting(
+            key: "record_trace", summary: "file to record turns to, to simulate other sizes; empty for none",
+            text: { $0.tracePath }
+        ) { configuration, text throws(LarderError) in
+            configuration.tracePath = text.isEmpty ? "" : try path(text)
+        },
+        Setting(
+            key: "record_trace_bytes", summary: "most bytes of that file; then the recording ends",
+            text: { "\($0.traceBytes)" }
+        ) { configuration, text throws(LarderError) in
+            configuration.traceBytes = try Quantity.bytes(text)
+        },
+        Setting(
             key: "log_level", summary: "trace, debug, info, notice, warning, error or critical", text: { $0.logLevel }
         ) { configuration, text throws(LarderError) in
             guard Logger.Level(rawValue: text) != nil else {

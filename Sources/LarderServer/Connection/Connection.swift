@@ -14,6 +14,8 @@ struct Services: Sendable {
     let counters: ServerCounters
     let startedNanoseconds: UInt64
     let configuration: Configuration
+    /// Where turns are recorded, if they are.
+    let recorder: TraceRecorder?
 }
 
 final class Connection: @unchecked Sendable {
@@ -50,6 +52,7 @@ final class Connection: @unchecked Sendable {
         outbox.close()
         outbox.withSocket { $0.shutdown() }
         sender.join()
+        services.recorder?.note(.end(connection: number))
         log.debug("disconnected", metadata: ["reason": "\(reason)"])
     }
 
@@ -64,7 +67,8 @@ final class Connection: @unchecked Sendable {
         let body = FrameBuffer(services.memory)
         let input = SocketReader(capacity: Limits.readAheadBytes)
         let handler = RequestHandler(
-            services: services, outbox: outbox, peer: peer, descriptors: input.descriptors, log: log)
+            services: services, connection: number, outbox: outbox, peer: peer, descriptors: input.descriptors, log: log
+        )
         do throws(SystemError) {
             while true {
                 let isWhole = try outbox.withSocket { socket throws(SystemError) in

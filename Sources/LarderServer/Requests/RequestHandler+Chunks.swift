@@ -1,4 +1,5 @@
 import LarderModel
+import LarderPolicy
 import LarderStore
 import LarderWire
 
@@ -30,8 +31,10 @@ extension RequestHandler {
             throw LarderError(.shuttingDown, "the connection is closing")
         }
         let rawBytes = items.map { UInt64($0.bytes?.count ?? 0) }
+        let traced = traced(items)
         store.pageOut(items, encoding: request.encoding, acknowledgement: request.acknowledgement, reader: reader) {
-            [outbox, counters = services.counters] results in
+            [outbox, counters = services.counters, recorder = services.recorder] results in
+            recorder?.note(zip(traced, results).compactMap { event, result in (try? result.get()).map { _ in event } })
             let answer = PutAnswer(
                 results: results.map { result in
                     switch result {
@@ -49,6 +52,16 @@ extension RequestHandler {
             }
             let type = Put.type.rawValue | FrameHeader.answerBit
             outbox.post(answer.frame(type: type, requestID: requestID), items: results.count)
+        }
+    }
+
+    /// What a recording is told of each item once it is stored; nothing without a recording.
+    private func traced(_ items: [PageOutItem]) -> [TraceEvent] {
+        if services.recorder == nil { return [] }
+        return items.map {
+            let chunk = TracedChunk(
+                component: $0.component, offset: $0.offset, tokens: $0.tokens, prefixKey: $0.prefixKey)
+            return .put(connection: connection, session: $0.session, chunk)
         }
     }
 
@@ -146,6 +159,7 @@ extension RequestHandler {
             $0.resumes += 1
             $0.tokensResumed += plan.offset
         }
+        services.recorder?.note(.resume(connection: connection, session: request.session, offset: plan.offset))
         return ResumeAnswer(
             offset: plan.offset,
             reaches: plan.reaches.map { ComponentReach(rank: $0.rank, component: $0.component, offset: $0.offset) },
@@ -166,6 +180,7 @@ extension RequestHandler {
     func match(_ request: Match) throws(LarderError) -> MatchAnswer {
         let count = try reader.match(
             namespace: request.namespace, modelID: request.modelID, component: request.component, keys: request.keys)
+        services.recorder?.note(.match(connection: connection))
         return MatchAnswer(matched: UInt32(count))
     }
 

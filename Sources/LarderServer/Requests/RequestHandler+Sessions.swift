@@ -20,18 +20,21 @@ extension RequestHandler {
     func fork(_ request: Fork) throws(LarderError) -> SessionOpened {
         let id = try store.fork(
             session: request.session, offset: request.offset, name: request.name, reader: reader)
+        services.recorder?.note(.fork(parent: request.session, offset: request.offset, child: id))
         return SessionOpened(session: id, created: true)
     }
 
     func truncate(_ request: Truncate) throws(LarderError) -> Done {
         try reader.requireAccess(session: request.session)
         try store.truncate(session: request.session, offset: request.offset)
+        services.recorder?.note(.truncate(session: request.session, offset: request.offset))
         return Done()
     }
 
     func drop(_ request: Drop) throws(LarderError) -> Done {
         try reader.requireAccess(session: request.session)
         try store.drop(session: request.session)
+        services.recorder?.note(.drop(session: request.session))
         return Done()
     }
 
@@ -67,7 +70,7 @@ extension RequestHandler {
                 ("uptime_seconds", (Clock.now() - services.startedNanoseconds) / 1_000_000_000),
                 ("arenas", UInt64(services.arenas.held.arenas)), ("arena_bytes", UInt64(services.arenas.held.bytes)),
                 ("inline_memory_free_bytes", UInt64(services.memory.freeBytes)),
-            ]
+            ] + (services.recorder?.counters ?? [])
         return StatAnswer(
             facts: [
                 StatAnswer.Fact("version", LarderVersion.number),

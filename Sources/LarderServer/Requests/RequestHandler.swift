@@ -7,6 +7,8 @@ import Logging
 /// Answers the requests of one connection, on the connection's thread.
 final class RequestHandler {
     let services: Services
+    /// The connection's number.
+    let connection: UInt64
     let outbox: Outbox
     let peer: PeerCredentials
     let log: Logger
@@ -21,9 +23,11 @@ final class RequestHandler {
     private(set) var hasGreeted = false
 
     init(
-        services: Services, outbox: Outbox, peer: PeerCredentials, descriptors: ReceivedDescriptors, log: Logger
+        services: Services, connection: UInt64, outbox: Outbox, peer: PeerCredentials,
+        descriptors: ReceivedDescriptors, log: Logger
     ) {
         self.services = services
+        self.connection = connection
         self.descriptors = descriptors
         self.outbox = outbox
         self.peer = peer
