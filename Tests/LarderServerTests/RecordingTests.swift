@@ -82,7 +82,9 @@ import Testing
     }
 
     @Test func nothingIsRecordedUnasked() throws {
-        let client = try TestDaemon.started().connect()
+        let daemon = try TestDaemon.started()
+        let client = try daemon.connect()
         #expect(try !client.stat().counters.contains { $0.name.hasPrefix("trace_") })
+        #expect(daemon.end(signal: 15) == 0)
     }
 }
