@@ -19,9 +19,11 @@ public final class Store: Sendable {
     let catalog: Catalog
     let log: Logger
     let views = ViewGeneration()
-    let leases = LeaseTable()
+    let leases: LeaseTable
     let turns = TurnClock()
     let speed = PageInSpeed()
+    /// Requests with hints, so far.
+    let hintRequests = Monitor<UInt64>(0)
     /// Held, by name, while a session of that name is made: names are unique over all shards.
     private let naming = (0..<64).map { _ in Monitor<Void>(()) }
     private let damage = Monitor<UInt64>(0)
@@ -36,6 +38,7 @@ public final class Store: Sendable {
         self.configuration = configuration
         self.log = log
         lock = try Self.lock(configuration.directory)
+        leases = LeaseTable(now: configuration.now)
         var shards: [Shard] = []
         var storeID = StoreID()
         for index in 0..<configuration.shards {
@@ -271,6 +274,7 @@ public final class Store: Sendable {
             ("put_bytes", done.reduce(0) { $0 + $1.putBytes }), ("swept_bytes", done.reduce(0) { $0 + $1.sweptBytes }),
             ("moved_bytes", done.reduce(0) { $0 + $1.movedBytes }),
         ]
+            + hintStatistics
             + EvictionRule.allCases.map { rule in
                 ("evicted_\(rule.name)_chunks", done.reduce(0) { $0 + ($1.evicted[rule] ?? 0) })
             } + [

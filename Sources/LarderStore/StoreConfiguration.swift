@@ -22,6 +22,8 @@ public struct StoreConfiguration: Sendable {
     public var watermarks = Watermarks()
     /// By what the sweep decides.
     public var policy = SweepPolicy.heat
+    /// Nanoseconds of a clock that never goes back: what leases, pins and retentions end by.
+    public var now: @Sendable () -> UInt64 = { Clock.now() }
     /// False to leave dropped state where it is: for looking at a store.
     public var frees = true
 

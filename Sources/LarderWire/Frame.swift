@@ -54,6 +54,8 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
     case listNamespaces = 0x0019
     /// Set a session's own time to live.
     case configureSession = 0x001A
+    /// What is to come of state?
+    case hint = 0x001D
 }
 
 /// The 16 bytes before every message (Docs/PROTOCOL.md, "Frame").

@@ -33,7 +33,7 @@ extension WriteContext {
     /// Evicts a chunk; one of attention only after all that lies behind it in its line's track, from the tail, at most
     /// `limit` chunks. Stops at one that is to stay.
     mutating func evictTail(
-        from owner: BlobOwner, limit: Int, rule: EvictionRule, stays: (ChunkRecord) -> Bool
+        from owner: BlobOwner, limit: Int, rule: EvictionRule, stays: ((key: ChunkKey, record: ChunkRecord)) -> Bool
     ) throws -> TailEviction {
         let key = owner.chunk
         var result = TailEviction()
@@ -46,7 +46,7 @@ extension WriteContext {
         var next = chunk.isLink ? try last(of: key) : (key, chunk)
         while let (place, record) = next, result.evicted < limit {
             let isLast = place == key
-            guard isLast || !stays(record), let freed = try evict(place, record, from: &line, rule: rule) else {
+            guard isLast || !stays((place, record)), let freed = try evict(place, record, from: &line, rule: rule) else {
                 result.mustStay = true
                 break
             }

@@ -121,10 +121,10 @@ struct Sweep {
         _ id: UInt64, _ rule: EvictionRule, limit: Int, _ context: inout WriteContext
     ) throws -> WriteContext.TailEviction {
         let owners = try BlobLog.owners(of: id, limit: 1, context.transaction, context.shard)
-        let heat = context.shard.heat
+        let shard = context.shard
         let sparesHot = rule == .cold && sparesHot
         let result = try context.evictTail(from: BlobOwner(id, owners[0]), limit: limit, rule: rule) { behind in
-            sparesHot && heat.keeps(behind.heatKey)
+            sparesHot && (shard.heat.keeps(behind.record.heatKey) || shard.retentions.keeps([behind]))
         }
         outcome.freedBytes += result.freedBytes
         outcome.evicted[rule, default: 0] += result.evicted
@@ -151,6 +151,7 @@ struct Sweep {
         }
         if try chunks.allSatisfy({ try context.isUseless($0.key, $0.record, $0.line) }) { return .goes(.useless) }
         if !sparesHot { return .goes(.cold) }
+        if shard.retentions.keeps(chunks.lazy.map { ($0.key, $0.record) }) { return .stays }
         let heat = shard.heat
         let lastUse = heat.lastUse(of: chunks.map { ($0.key.line, $0.key.offset) })
         guard heat.keeps(chunks[0].record.heatKey, lastUse: lastUse) else { return .goes(.cold) }

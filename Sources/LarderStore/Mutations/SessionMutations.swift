@@ -71,6 +71,7 @@ final class DropMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable {
     private let counts: SessionCounts
     /// The namespace that then has a session less.
     private var left: UInt32?
+    private var behind: LeftBehind?
 
     init(session: UInt64, counts: SessionCounts) {
         self.session = session
@@ -84,6 +85,7 @@ final class DropMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable {
             try context.transaction.delete(context.shard.databases.sessions, $0)
         }
         let hadName = try SessionNames.delete(context, record.namespaceID, record.name)
+        behind = try context.leftBehind(by: session, head: record.head, at: 0)
         try context.leave(record.head)
         context.changedSessions.append(session)
         if hadName { left = record.namespaceID }
@@ -91,7 +93,10 @@ final class DropMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable {
     }
 
     override func complete(_ failure: LarderError?) {
-        if failure == nil, let left { counts.remove(left) }
+        if failure == nil {
+            if let left { counts.remove(left) }
+            behind?.loseWeight()
+        }
         super.complete(failure)
     }
 }
@@ -100,6 +105,7 @@ final class DropMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable {
 final class TruncateMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable {
     private let session: UInt64
     private let offset: UInt64
+    private var behind: LeftBehind?
 
     init(session: UInt64, offset: UInt64) {
         self.session = session
@@ -108,12 +114,18 @@ final class TruncateMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendab
 
     func apply(_ context: inout WriteContext) throws {
         guard var record = try context.session(session) else { throw LarderError.unknown(session: session) }
+        behind = try context.leftBehind(by: session, head: record.head, at: offset)
         let head = try context.cut(session, head: record.head, at: offset)
         if head != record.head {
             record.head = head
             try context.put(record, session: session)
         }
         value = ()
+    }
+
+    override func complete(_ failure: LarderError?) {
+        if failure == nil { behind?.loseWeight() }
+        super.complete(failure)
     }
 }
 
@@ -125,6 +137,7 @@ final class ForkMutation: AwaitedMutation<UInt64>, Mutation, @unchecked Sendable
     private let catalog: Catalog
     private var place: SessionPlace
     private var isDone = false
+    private var behind: LeftBehind?
 
     init(parent: UInt64, offset: UInt64, name: String, catalog: Catalog) {
         self.parent = parent
@@ -155,6 +168,7 @@ final class ForkMutation: AwaitedMutation<UInt64>, Mutation, @unchecked Sendable
             )
         }
         try place.take(record.namespaceID)
+        if offset < end { behind = try context.leftBehind(by: parent, head: record.head, at: offset) }
         let id = context.takeSessionID()
         var fork = SessionRecord(
             namespaceID: record.namespaceID, name: name,
@@ -170,6 +184,7 @@ final class ForkMutation: AwaitedMutation<UInt64>, Mutation, @unchecked Sendable
 
     override func complete(_ failure: LarderError?) {
         place.settle(isUsed: isDone && failure == nil)
+        if failure == nil { behind?.loseWeight() }
         super.complete(failure)
     }
 
@@ -202,7 +217,10 @@ extension LarderError {
     }
 
     static var capReached: LarderError {
-        LarderError(.full, "the store has reached its cap; drop sessions that are not wanted, or raise the cap")
+        LarderError(
+            .full,
+            "the store has reached its cap, and nothing that it holds may go; release pins, drop sessions that are not "
+                + "wanted, or raise the cap")
     }
 
     static func exists(_ name: String) -> LarderError {

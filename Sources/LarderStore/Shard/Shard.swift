@@ -22,6 +22,8 @@ final class Shard: Sendable {
     let leases: LeaseTable
     /// How likely its chunks are to be wanted.
     let heat: HeatTracker
+    /// What of it workers asked to be kept.
+    let retentions: RetentionTable
 
     /// The databases of an environment. Keys of all but `blobs` sort as bytes.
     struct Databases: Sendable {
@@ -104,6 +106,7 @@ final class Shard: Sendable {
         self.leases = leases
         watermarks = configuration.watermarks
         heat = HeatTracker(configuration.sweepRule, turns)
+        retentions = RetentionTable(now: configuration.now)
         self.directory = directory
         let path = "\(directory)/data.mdb"
         do throws(any Error) {
