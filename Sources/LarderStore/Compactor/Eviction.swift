@@ -46,7 +46,8 @@ extension WriteContext {
         var next = chunk.isLink ? try last(of: key) : (key, chunk)
         while let (place, record) = next, result.evicted < limit {
             let isLast = place == key
-            guard isLast || !stays((place, record)), let freed = try evict(place, record, from: &line, rule: rule) else {
+            guard isLast || !stays((place, record)), let freed = try evict(place, record, from: &line, rule: rule)
+            else {
                 result.mustStay = true
                 break
             }

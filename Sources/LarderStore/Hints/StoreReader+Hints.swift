@@ -36,8 +36,8 @@ extension StoreReader {
         case (.prefetch, .session(let session, let from, let to)):
             // One chunk says that there is something.
             let scope = try scope(session: session, from: from, to: to, limit: 1)
-            let isNext = try store.prefetcher.add(.session(session, from: from, to: to), store)
-            return Self.prefetched(isNext, from: scope.from, to: to)
+            let result = HintResult(.accepted, from: scope.from, to: to)
+            return try prefetch(.session(session, from: from, to: to), result)
         case (.retain, _), (.pin, _), (.demote, _), (.prefetch, _): break
         }
         guard budget > 0 else {
@@ -50,8 +50,7 @@ extension StoreReader {
         switch hint.kind {
         case .pin: return try pin(hint, scope, request)
         case .prefetch:
-            let isNext = try store.prefetcher.add(.blobs(scope.chunks.map { ($0.shard, $0.blobID) }), store)
-            return isNext ? scope.result() : Self.prefetched(false, from: scope.from, to: scope.to)
+            return try prefetch(.blobs(scope.chunks.map { ($0.shard, $0.blobID) }), scope.result())
         case .retain where hint.priority >= 0: return retain(hint, scope, request)
         case .retain, .demote, .share: return try demote(scope)
         }
@@ -66,10 +65,17 @@ extension StoreReader {
         }
     }
 
-    private static func prefetched(_ isNext: Bool, from: UInt64, to: UInt64) -> HintResult {
-        isNext
-            ? HintResult(.accepted, from: from, to: to)
-            : HintResult(.deferred, .queue, from: from, to: to, reason: "others are prefetched before it")
+    /// Leaves a wish with the prefetcher; `result` is what is said of it if no other comes before it.
+    private func prefetch(_ wish: Prefetcher.Wish, _ result: HintResult) throws(LarderError) -> HintResult {
+        var result = result
+        do throws(LarderError) {
+            if try store.prefetcher.add(wish, store) { return result }
+            (result.outcome, result.bound, result.reason) = (.deferred, .queue, "others are prefetched before it")
+            return result
+        } catch {
+            guard error.code == .busy else { throw error }
+            return HintResult(.rejected, .queue, from: result.from, to: result.from, reason: error.message)
+        }
     }
 
     // MARK: retain and pin
@@ -196,7 +202,8 @@ extension StoreReader {
             let shared = try sharedBlobs(scope)
             scope.keep { chunk in own[chunk.line].map { chunk.end > $0 } ?? false && !shared.contains(chunk.blobID) }
             if scope.chunks.count < before {
-                scope.note(.shared, "\(before - scope.chunks.count) chunks stay as they are: other sessions see them too")
+                scope.note(
+                    .shared, "\(before - scope.chunks.count) chunks stay as they are: other sessions see them too")
             }
             let shard = store.shards[context.shard]
             shard.retentions.cut(session: session, at: scope.from)

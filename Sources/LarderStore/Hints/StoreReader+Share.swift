@@ -43,12 +43,14 @@ extension StoreReader {
         guard chunks.count < keys.count else { return HintResult(.accepted, from: from, to: end) }
         return HintResult(
             .clipped, .stored, from: from, to: end,
-            reason: "\(chunks.count) of \(keys.count) keys were used: no chunk of '\(component.name)' follows at \(end)")
+            reason: "\(chunks.count) of \(keys.count) keys were used: no chunk of '\(component.name)' follows at \(end)"
+        )
     }
 
     /// The chunks that keys are for: one after another from the range's start on.
     private func shareable(
-        _ context: SessionContext, _ rank: UInt16, _ index: UInt16, _ component: Component, _ from: UInt64, _ to: UInt64,
+        _ context: SessionContext, _ rank: UInt16, _ index: UInt16, _ component: Component, _ from: UInt64,
+        _ to: UInt64,
         count: Int
     ) throws(LarderError) -> [(key: ChunkKey, record: ChunkRecord)] {
         let track = LinePath.Track(
