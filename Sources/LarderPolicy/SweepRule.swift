@@ -94,11 +94,12 @@ public struct SweepRule: Sendable {
     /// - Parameter lastUse: when it was in use at the latest, if that is known from elsewhere: not a use of its own, but it
     ///   is as recent as that.
     public mutating func keeps(_ key: UInt64, lastUse: UInt64 = 0) -> Bool {
+        if table.isDemoted(key) { return false }
         switch configuration.policy {
         case .heat, .lru:
             let threshold = threshold()
             return table.heat(of: key, usedBy: lastUse).map { $0 > threshold } ?? false
-        case .s3fifo: return (table.frequency(of: key) ?? 1) > 1 && !table.isDemoted(key)
+        case .s3fifo: return (table.frequency(of: key) ?? 1) > 1
         case .fifo: return false
         }
     }

@@ -1,5 +1,6 @@
 import LarderModel
 import LarderStore
+import LarderSystem
 import LarderTestSupport
 import Testing
 
@@ -36,6 +37,25 @@ struct HintFixture {
         }
     }
 
+    /// Puts chunks in one request; returns how many were stored.
+    func burst(_ session: UInt64, chunks: UInt64) throws -> Int {
+        let outcome = Monitor<[Store.PageOutResult]?>(nil)
+        let raw = (0..<chunks).map { bytes(session, $0) }
+        let all = UnsafeMutableRawBufferPointer.allocate(byteCount: raw.count * raw[0].count, alignment: 64)
+        defer { all.deallocate() }
+        let items = raw.indices.map { index in
+            let place = UnsafeMutableRawBufferPointer(rebasing: all[index * raw[0].count..<(index + 1) * raw[0].count])
+            place.copyBytes(from: raw[index])
+            return PageOutItem(
+                session: session, rank: 0, component: 0, offset: UInt64(index) * UInt64(Self.tokens),
+                tokens: Self.tokens, bytes: UnsafeRawBufferPointer(place))
+        }
+        store.pageOut(items, encoding: .raw, acknowledgement: .committed, reader: fixture.reader) { results in
+            outcome.signal { $0 = results }
+        }
+        return outcome.wait { $0 }!.count { (try? $0.get()) != nil }
+    }
+
     /// New sessions, one after another, that take about as much as the store holds.
     func flood(_ name: String, chunks: UInt64 = 160) throws {
         for number in 0..<chunks / 10 { _ = try session("\(name)\(number)", chunks: 10) }
@@ -46,8 +66,9 @@ struct HintFixture {
         let chunks = try fixture.reader.chunks(session: session, from: ChunkPosition())
         for (index, chunk) in chunks.enumerated() {
             #expect(chunk.offset == UInt64(index) * UInt64(Self.tokens))
-            let found = try fixture.get(session, component: 0, offset: chunk.offset)
-            #expect(found == bytes(owner ?? session, UInt64(index)))
+            let isWhole =
+                try fixture.get(session, component: 0, offset: chunk.offset) == bytes(owner ?? session, UInt64(index))
+            #expect(isWhole, "chunk \(index) of session \(session)")
         }
         return UInt64(chunks.count)
     }

@@ -90,14 +90,16 @@ import Testing
         let none = try hints.hint(.pin, try hints.session("late", chunks: 4), to: 1_024, seconds: 40)
         #expect(none.bound == .bytes)
         // The same chunks, by another reader, cost nothing.
-        let other = StoreReader(hints.store, userID: 1_000)
+        var other: StoreReader? = StoreReader(hints.store, userID: 1_000)
         #expect(try hints.hint(.pin, long, to: clipped.to, seconds: 9_999, reader: other).seconds == Limits.pinSeconds)
         _ = try hints.hint(.pin, long)
+        #expect(hints.statistic("pinned_blobs") == clipped.to / 256)
+        other = nil
+        #expect(hints.statistic("pinned_blobs") == 0)
         let small = try hints.session("small", chunks: 1)
         let many = [Hint](repeating: Hint(.pin, .session(small), seconds: 1), count: Limits.pinsPerConnection + 9)
         let results = try hints.fixture.reader.hint(many)
         #expect(results.count { $0.outcome == .rejected && $0.bound == .count } >= 9)
-        withExtendedLifetime(other) {}
     }
 
     @Test func prefixKeysAreTargets() throws {
