@@ -37,6 +37,7 @@ import Testing
         holder = nil
         #expect(hints.statistic("pinned_blobs") == 0)
         try hints.grow(growing, to: end.chunks..<end.chunks + 4)
+        #expect(try hints.hint(.demote, pinned).outcome != .rejected)
         try hints.flood("a")
         #expect(try hints.left(pinned) == 0)
     }

@@ -31,9 +31,10 @@ extension WriteContext {
     }
 
     /// Evicts a chunk; one of attention only after all that lies behind it in its line's track, from the tail, at most
-    /// `limit` chunks. Stops at one that is to stay.
+    /// `limit` chunks, and no more once `bytes` are freed. Stops at one that is to stay.
     mutating func evictTail(
-        from owner: BlobOwner, limit: Int, rule: EvictionRule, stays: ((key: ChunkKey, record: ChunkRecord)) -> Bool
+        from owner: BlobOwner, limit: Int, bytes: Int = .max, rule: EvictionRule,
+        stays: ((key: ChunkKey, record: ChunkRecord)) -> Bool
     ) throws -> TailEviction {
         let key = owner.chunk
         var result = TailEviction()
@@ -44,7 +45,7 @@ extension WriteContext {
             return result
         }
         var next = chunk.isLink ? try last(of: key) : (key, chunk)
-        while let (place, record) = next, result.evicted < limit {
+        while let (place, record) = next, result.evicted < limit, result.freedBytes < bytes {
             let isLast = place == key
             guard isLast || !stays((place, record)), let freed = try evict(place, record, from: &line, rule: rule)
             else {

@@ -123,7 +123,10 @@ struct Sweep {
         let owners = try BlobLog.owners(of: id, limit: 1, context.transaction, context.shard)
         let shard = context.shard
         let sparesHot = rule == .cold && sparesHot
-        let result = try context.evictTail(from: BlobOwner(id, owners[0]), limit: limit, rule: rule) { behind in
+        // For one page-out no more goes than it needs; in the background the log's old end is to move on.
+        let bytes = if case .urgent = manner { wanted - outcome.freedBytes } else { Int.max }
+        let owner = BlobOwner(id, owners[0])
+        let result = try context.evictTail(from: owner, limit: limit, bytes: bytes, rule: rule) { behind in
             sparesHot && (shard.heat.keeps(behind.record.heatKey) || shard.retentions.keeps([behind]))
         }
         outcome.freedBytes += result.freedBytes
