@@ -120,11 +120,12 @@ public struct SweepRule: Sendable {
     }
 
     private mutating func isWorthKeeping(_ key: UInt64, lastUse: UInt64, bias: Double) -> Bool {
+        if table.isDemoted(key) { return false }
         switch configuration.policy {
         case .heat, .lru:
             let threshold = threshold()
             return table.heat(of: key, usedBy: lastUse).map { $0 + bias > threshold } ?? false
-        case .s3fifo: return (table.frequency(of: key) ?? 1) > 1 && !table.isDemoted(key)
+        case .s3fifo: return (table.frequency(of: key) ?? 1) > 1
         case .fifo: return false
         }
     }

@@ -108,6 +108,21 @@ final class HeatTracker: Sendable {
     /// A chunk was rewritten by the sweep.
     func moved(_ key: UInt64) { state.withLock { $0.rule.moved(key) } }
 
+    /// Makes chunks the next to go, until their next use.
+    func demote(_ keys: some Sequence<UInt64>) {
+        state.withLock { state in for key in keys { state.rule.demote(key) } }
+    }
+
+    /// What lies at or beyond an offset of some lines is in use no longer, until its next use.
+    func forget(lines: some Sequence<UInt64>, from offset: UInt64) {
+        state.withLock { state in
+            for line in lines {
+                guard let known = state.lines[line], known.end > offset else { continue }
+                state.lines[line]!.end = offset
+            }
+        }
+    }
+
     /// The lines of a session's path are in use, each up to an offset.
     func use(lines: some Sequence<(line: UInt64, end: UInt64)>) {
         let now = turns.now

@@ -13,6 +13,8 @@ public final class StoreReader {
     private var holds = false
     /// What this reader's last resumes named, by session, oldest first.
     private var leases: [(session: UInt64, lease: Lease)] = []
+    /// What hints of this reader's worker pinned, oldest first.
+    var pins: [HeldPin] = []
     /// Blocks of the page-in at hand; kept between requests for its memory.
     var work: [BlockWork] = []
     /// What was restored of the sessions that were resumed or paged in last, oldest first.

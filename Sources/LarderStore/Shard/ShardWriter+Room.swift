@@ -64,7 +64,12 @@ extension ShardWriter {
                 continue
             }
             let wanted = (usedPages + pages - shard.usablePages) * 4_096
-            guard let outcome = sweepStep(bytes: wanted, manner, growing) else { break }
+            guard let outcome = sweepStep(bytes: wanted, manner, growing) else {
+                // To rewrite takes pages, of which there may be none left; to evict takes next to none.
+                guard case .paced = manner else { break }
+                manner = .urgent(from: 0, sparesHot: true)
+                continue
+            }
             freed = true
             switch manner {
             case .paced:
