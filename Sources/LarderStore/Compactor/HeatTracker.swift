@@ -97,8 +97,11 @@ final class HeatTracker: Sendable {
     /// Chunks were put, or a resume or a match named them.
     func use(_ keys: some Sequence<UInt64>) {
         state.withLock { state in
-            state.rule.advance(to: turns.now)
-            for key in keys { state.rule.use(key) }
+            for key in keys {
+                turns.countChunk()
+                state.rule.advance(to: turns.now)
+                state.rule.use(key)
+            }
         }
     }
 

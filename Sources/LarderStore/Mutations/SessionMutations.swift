@@ -225,7 +225,7 @@ extension LarderError {
         LarderError(
             .full,
             "the store has reached its cap, and all that is stored is of this session, pinned, under lease or reserved; "
-                + "drop sessions that are not wanted, or raise the cap")
+                + "release pins, drop sessions that are not wanted, or raise the cap")
     }
 
     static func quotaReached(_ maximum: UInt64) -> LarderError {
