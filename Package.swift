@@ -55,8 +55,7 @@ let package = Package(
             "LarderStore",
             ["LarderCodec", "LarderLMDB", "LarderModel", "LarderPolicy", "LarderSystem", crypto, logging]),
         library(
-            "LarderServer",
-            ["LarderCodec", "LarderPolicy", "LarderStore", "LarderSystem", "LarderWire", logging, toml]),
+            "LarderServer", ["LarderCodec", "LarderPolicy", "LarderStore", "LarderSystem", "LarderWire", logging, toml]),
         library("LarderClient", ["LarderModel", "LarderSystem", "LarderWire"]),
 
         // Executables: parse, wire up, run.
@@ -87,6 +86,6 @@ let package = Package(
         tests("LarderWireTests", ["LarderWire", "LarderTestSupport"]),
         tests("LarderLMDBTests", ["LarderLMDB", "LarderSystem"]),
         tests("LarderStoreTests", ["LarderCodec", "LarderStore", "LarderTestSupport", logging]),
-        tests("LarderServerTests", ["LarderServer", "LarderClient", "LarderPolicy", "LarderTestSupport"]),
+        tests("LarderServerTests", ["LarderServer", "LarderClient", "LarderTestSupport"]),
     ]
 )

@@ -191,7 +191,7 @@ def bad_answers():
     yield "4097_offsets", "plan_snapshots", u32(4_097), "invalidArgument"
     yield "1025_ranks", "explain", bytes(24) + u32(1_025), "invalidArgument"
     yield "cause_5", "explain", bytes(24) + u32(0) + string("") + u32(1) + track + u8(5) + bytes(25), "invalidArgument"
-    yield "rule_5", "explain", bytes(24) + u32(0) + string("") + u32(1) + track + bytes(17) + u8(5) + u64(0), "invalidArgument"
+    yield "rule_6", "explain", bytes(24) + u32(0) + string("") + u32(1) + track + bytes(17) + u8(6) + u64(0), "invalidArgument"
     yield "trailing_byte", "explain", bytes(24) + u32(0) + string("") + u32(0) + b"\x00", "malformed"
     row = string("n") + bytes(64)
     yield "1001_rows", "report", bytes(32) + over_page, "invalidArgument"

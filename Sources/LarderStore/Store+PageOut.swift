@@ -59,7 +59,8 @@ extension Store {
                 request.add(try reader.plan(item), index, shard: try shardIndex(of: item.session))
             } catch { request.refuse([index], error) }
         }
-        reader.noteUse(items.lazy.map { ($0.session, $0.offset + UInt64($0.tokens)) })
+        reader.noteUse(
+            items.lazy.map { ($0.session, $0.offset.addingReportingOverflow(UInt64($0.tokens)).partialValue) })
         request.finish()
     }
 }

@@ -304,7 +304,7 @@ public final class Store: Sendable {
             + EvictionRule.allCases.map { rule in
                 ("evicted_\(rule.name)_chunks", done.reduce(0) { $0 + ($1.evicted[rule] ?? 0) })
             } + [
-                ("device_write_bytes", housekeeper.deviceBytes), ("damaged_chunks", damage.withLock { $0 })
+                ("device_write_bytes", housekeeper.deviceBytes), ("damaged_chunks", damage.withLock { $0 }),
             ]
     }
 }

@@ -159,8 +159,6 @@ import Testing
         #expect(code { try put(fixture, session, end) } == .full)
         fixture.store.recordSavings()
         #expect(try stored(fixture) == end)
-        #expect(
-            code { try fixture.store.setPrefillRate(1, modelID: fixture.store.declare(Self.model).id) } == .full)
         try fixture.store.drop(session: session)
         // The writer frees what was dropped before it calls the store full.
         fixture.store.recordSavings()

@@ -35,7 +35,7 @@ import Testing
     @Test func refusesATruncatedFile() throws {
         let (fixture, path, _, _) = try closedStore()
         let data = try FileSystem.read(path, limit: 64 << 20)
-        for count in [100, 4_096, 8_192, data.count / 2, data.count - 4_096] {
+        for count in [100, 4_096, 8_192, data.count / 2, data.count / 4 * 3] {
             do {
                 _ = try open(fixture, data: Array(data[..<count]))
                 Issue.record("a store cut to \(count) of \(data.count) bytes was opened")

@@ -30,10 +30,10 @@ extension WriteContext {
         var mustStay = false
     }
 
-    /// Evicts a chunk; one of attention only after all that lies behind it in its line's track, from the tail, at most
-    /// `limit` chunks. Stops at one that is to stay.
+    /// Evicts a chunk; one of attention only after all that lies behind it in its line's track, from the tail: as much as
+    /// frees `bytes`, and at most `limit` chunks. Stops at one that is to stay.
     mutating func evictTail(
-        from owner: BlobOwner, limit: Int, rule: EvictionRule, stays: (ChunkRecord) -> Bool
+        from owner: BlobOwner, bytes: Int, limit: Int, rule: EvictionRule, stays: (ChunkRecord) -> Bool
     ) throws -> TailEviction {
         let key = owner.chunk
         var result = TailEviction()
@@ -44,7 +44,7 @@ extension WriteContext {
             return result
         }
         var next = chunk.isLink ? try last(of: key) : (key, chunk)
-        while let (place, record) = next, result.evicted < limit {
+        while let (place, record) = next, result.evicted < limit, result.freedBytes < bytes {
             let isLast = place == key
             guard isLast || !stays(record), let freed = try evict(place, record, from: &line, rule: rule) else {
                 result.mustStay = true

@@ -49,7 +49,7 @@ final class Housekeeper: Sendable {
             isSpent.store(wear.budget?.isSpent ?? false, ordering: .relaxed)
             for shard in store.shards { shard.heat.isShortOfWrites = wear.budget?.isShort ?? false }
             trim(store)
-            expiry.step(store) { self.state.withLock { $0.isStopping } }
+            expiry.step(store, seconds: Clock.wallSeconds()) { self.state.withLock { $0.isStopping } }
             if seconds % Limits.heatSaveSeconds == 0 { store.saveHeat() }
         }
         state.signal { $0.isRunning = false }
@@ -102,15 +102,27 @@ final class TrimMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable {
     }
 }
 
+extension Store {
+    /// Takes the state of sessions out that have expired by a time, in seconds since 1970; looks at all of them. The store
+    /// does so by itself, at ``Limits/sessionsPerExpiry`` a second.
+    public func expire(at seconds: UInt64) {
+        var scan = ExpiryScan()
+        repeat { scan.step(self, seconds: seconds) { false } } while !scan.isAtStart
+    }
+}
+
 /// Where the search for expired sessions stands: a part of them each second.
 private struct ExpiryScan {
     private var shard = 0
     private var next: UInt64 = 0
 
-    mutating func step(_ store: Store, isStopping: () -> Bool) {
-        guard store.configuration.frees else { return }
-        let seconds = Clock.wallSeconds()
-        for session in page(store) where !isStopping() {
+    var isAtStart: Bool { next == 0 && shard == 0 }
+
+    /// Takes the state of expired sessions out of the store.
+    ///
+    /// - Parameter seconds: the time, in seconds since 1970.
+    mutating func step(_ store: Store, seconds: UInt64, isStopping: () -> Bool) {
+        for session in page(store, seconds) where !isStopping() {
             guard let namespace = store.catalog.namespace(session.record.namespaceID) else { continue }
             while !isStopping() {
                 let mutation = ExpireMutation(
@@ -124,10 +136,8 @@ private struct ExpiryScan {
     private typealias Candidate = (id: UInt64, shard: Int, record: SessionRecord)
 
     /// The sessions of the next part that may have expired.
-    private mutating func page(_ store: Store) -> [Candidate] {
-        if shard >= store.shards.count { shard = 0 }
+    private mutating func page(_ store: Store, _ seconds: UInt64) -> [Candidate] {
         let reader = StoreReader(store, userID: Process.userID)
-        let seconds = Clock.wallSeconds()
         var found: [Candidate] = []
         var count = 0
         var isAtEnd = true
@@ -149,7 +159,8 @@ private struct ExpiryScan {
                         try transaction.get(shard.databases.lines, key).flatMap { try? LineRecord($0, key: key) }
                     }
                     guard let head else { return true }
-                    let used = max(head.changedSeconds, record.createdSeconds, shard.heat.lastUseSeconds(of: record.head))
+                    let used = max(
+                        head.changedSeconds, record.createdSeconds, shard.heat.lastUseSeconds(of: record.head))
                     let age = seconds - min(seconds, used)
                     let holds = head.chunks > 0 || head.parent != 0
                     let isExpired = record.isExpired(age: age, namespaceTTL: namespace.policy.ttlSeconds)
@@ -161,7 +172,7 @@ private struct ExpiryScan {
             }
         }
         if isAtEnd {
-            shard += 1
+            shard = (shard + 1) % store.shards.count
             next = 0
         }
         return found

@@ -29,8 +29,9 @@ final class Quotas: Sendable {
     func add(_ change: UsageChange, shard: Int) {
         entries.withLock { entries in
             for (id, change) in change.changes {
-                let bytes = Int(clamping: entries[id, default: Entry()].bytes[shard] ?? 0) + change.bytes
-                entries[id, default: Entry()].bytes[shard] = UInt64(max(0, bytes))
+                var entry = entries[id] ?? Entry()
+                entry.bytes[shard] = UInt64(max(0, Int(clamping: entry.bytes[shard] ?? 0) + change.bytes))
+                entries[id] = entry
             }
         }
     }

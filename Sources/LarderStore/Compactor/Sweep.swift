@@ -128,7 +128,9 @@ struct Sweep {
         let owners = try BlobLog.owners(of: id, limit: 1, context.transaction, context.shard)
         let heat = context.shard.heat
         let sparesHot = (rule == .cold || rule == .quota) && sparesHot
-        let result = try context.evictTail(from: BlobOwner(id, owners[0]), limit: limit, rule: rule) { behind in
+        let result = try context.evictTail(
+            from: BlobOwner(id, owners[0]), bytes: wanted - outcome.freedBytes, limit: limit, rule: rule
+        ) { behind in
             sparesHot && heat.keeps(behind.heatKey)
         }
         outcome.freedBytes += result.freedBytes

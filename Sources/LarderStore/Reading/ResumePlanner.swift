@@ -159,7 +159,7 @@ extension StoreReader {
         var held: Lease?
         store.turns.countTurn()
         defer { withExtendedLifetime(held) {} }
-        for attempt in 0..<Limits.resumeAttempts {
+        for _ in 0..<Limits.resumeAttempts {
             let evictions = store.leases.evictions
             let context = try context(session)
             let planner = try planner(context)
@@ -173,9 +173,9 @@ extension StoreReader {
                 }
                 return plan
             }
-            held = store.leases.take(
-                plan.chunks.map { LeaseTable.Blob(shard: context.shard, id: $0.blobID) }, since: nil)
-            if attempt > 2 { Clock.sleep(milliseconds: 1) }
+            let blobs = plan.chunks.map { LeaseTable.Blob(shard: context.shard, id: $0.blobID) }
+            held = store.leases.take(blobs, since: nil)
+            store.leases.waitForEvictions(of: blobs)
         }
         throw LarderError(
             .busy, "the session lost chunks all the while that its resume point was looked for; ask again")

@@ -78,7 +78,7 @@ extension StoreReader {
             for chunk in chunks {
                 results[chunk.index] = chunk.damage.map { .failure(damaged(chunk, $0)) } ?? .success(chunk.outcome)
             }
-            noteUse(items.lazy.map { ($0.session, $0.offset + 1) })
+            noteUse(items.lazy.map { ($0.session, $0.offset &+ 1) })
             count(chunks)
             store.speed.note(bytes: chunks.reduce(0) { $0 + $1.rawBytes }, nanoseconds: Clock.now() - start)
             return results.map { $0! }

@@ -3,6 +3,8 @@ import LarderModel
 extension StoreReader {
     /// Remembers that sessions are in use up to the ends of chunks: with that, all that they see before.
     func noteUse(_ chunks: some Sequence<(session: UInt64, end: UInt64)>) {
+        // Offsets are a peer's word: they are cut to what can be.
+        let chunks = chunks.lazy.map { (session: $0.session, end: min($0.end, Limits.offsetTokens)) }
         var last: (session: UInt64, end: UInt64)?
         for chunk in chunks {
             if let known = last, known.session == chunk.session {

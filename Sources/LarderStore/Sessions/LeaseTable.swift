@@ -53,6 +53,13 @@ final class LeaseTable: Sendable {
         return taken.map { Lease(self, $0) }
     }
 
+    /// Waits until none of `blobs` is on its way out, for a second at most: a commit may take as long as the disk likes.
+    func waitForEvictions(of blobs: [Blob]) {
+        _ = state.wait(until: Clock.deadline(seconds: 1)) { state in
+            blobs.contains(where: state.leaving.contains) ? nil : true
+        }
+    }
+
     /// True if a blob is under lease.
     func isLeased(_ blob: Blob) -> Bool {
         state.withLock { state in state.leased[blob].map { $0.deadline > Clock.now() } ?? false }
@@ -69,7 +76,7 @@ final class LeaseTable: Sendable {
 
     /// The eviction is committed, or came to nothing.
     fileprivate func endEviction(_ blob: Blob) {
-        state.withLock { state in
+        state.signal { state in
             state.leaving.remove(blob)
             if state.recent.count == 2 * Limits.recentEvictions {
                 state.recent.removeFirst(Limits.recentEvictions)

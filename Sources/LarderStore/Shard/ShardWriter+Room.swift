@@ -23,7 +23,7 @@ extension ShardWriter {
     /// Sweeps a little, and notes whether that was enough.
     func sweepIdly() {
         let excess = (usedPages - shard.lowPages) * 4_096
-        let outcome = excess > 0 ? sweepStep(bytes: min(excess, shard.batchBytes / 4), .paced, []) : nil
+        let outcome = excess > 0 ? sweepStep(bytes: min(excess, shard.batchBytes / 4), .paced, lastGrowing) : nil
         if outcome?.didNothing ?? true || barren > shard.mapPages * 4_096 / 2 {
             queue.withLock { $0.isSweeping = false }
         }

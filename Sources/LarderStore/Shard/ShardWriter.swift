@@ -47,6 +47,8 @@ final class ShardWriter: Sendable {
     /// Bytes that the sweep has moved since it last freed any, and that were put since it paused for that. For the writer's
     /// thread only.
     nonisolated(unsafe) var barren = 0
+    /// Sessions that the last batch with any added chunks to. For the writer's thread only.
+    nonisolated(unsafe) var lastGrowing: Set<UInt64> = []
     /// Times that freeing failed, one after another. For the writer's thread only.
     nonisolated(unsafe) var failedReaps = 0
     /// See ``barren``.
@@ -199,7 +201,7 @@ final class ShardWriter: Sendable {
             // or there is no run of pages that is long enough: what the sweep frees lies side by side.
             var place: (at: UInt64, sparesHot: Bool) = (0, true)
             while case .noRoom(_, isDisk: false) = outcome, Clock.now() < deadline,
-                makeRun(bytes: 2 * mutation.storedByteCount, growing: mutation.growingSessions, from: &place)
+                makeRun(bytes: 2 * mutation.storedByteCount, growing: growing([mutation]), from: &place)
             {
                 outcome = attempt([mutation], sweeps: false)
             }
@@ -211,7 +213,9 @@ final class ShardWriter: Sendable {
     }
 
     func growing(_ batch: [any Mutation]) -> Set<UInt64> {
-        batch.reduce(into: []) { $0.formUnion($1.growingSessions) }
+        let growing = batch.reduce(into: Set()) { $0.formUnion($1.growingSessions) }
+        if !growing.isEmpty { lastGrowing = growing }
+        return lastGrowing
     }
 
     private enum Outcome {
