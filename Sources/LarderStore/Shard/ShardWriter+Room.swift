@@ -64,13 +64,14 @@ extension ShardWriter {
                 continue
             }
             let wanted = (usedPages + pages - shard.usablePages) * 4_096
+            freed = true
             guard let outcome = sweepStep(bytes: wanted, manner, growing) else {
-                // To rewrite takes pages, of which there may be none left; to evict takes next to none.
+                // There was no run of pages to rewrite what is hot to; stepping over it needs none.
                 guard case .paced = manner else { break }
+                makeFreedPagesUsable()
                 manner = .urgent(from: 0, sparesHot: true)
                 continue
             }
-            freed = true
             switch manner {
             case .paced:
                 moved += outcome.movedBytes
@@ -123,7 +124,10 @@ extension ShardWriter {
             totals.withLock { $0.commits += 1 }
             return outcome
         } catch {
-            log.error("a sweep failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"])
+            let isFull = (error as? LMDBError)?.isMapFull ?? false
+            log.log(
+                level: isFull ? .debug : .error, "a sweep failed",
+                metadata: ["shard": "\(shard.index)", "error": "\(error)"])
             return nil
         }
     }

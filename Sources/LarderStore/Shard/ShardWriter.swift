@@ -192,18 +192,18 @@ final class ShardWriter: Sendable {
             return
         }
         for mutation in batch {
-            var outcome = attempt([mutation])
+            var outcome = attempt([mutation], sweeps: false)
             // The map has room, but what was freed just now cannot be used yet,
             if case .noRoom(_, isDisk: false) = outcome {
                 makeFreedPagesUsable()
-                outcome = attempt([mutation])
+                outcome = attempt([mutation], sweeps: false)
             }
             // or there is no run of pages that is long enough: what the sweep frees lies side by side.
             var place: (at: UInt64, sparesHot: Bool) = (0, true)
             while case .noRoom(_, isDisk: false) = outcome, Clock.now() < deadline,
                 makeRun(bytes: 2 * mutation.storedByteCount, growing: growing([mutation]), from: &place)
             {
-                outcome = attempt([mutation])
+                outcome = attempt([mutation], sweeps: false)
             }
             switch outcome {
             case .done(let refusals): finish([mutation], refusals)
@@ -226,7 +226,9 @@ final class ShardWriter: Sendable {
     }
 
     /// One transaction for all of `batch`.
-    private func attempt(_ batch: [any Mutation]) -> Outcome {
+    ///
+    /// - Parameter sweeps: false where there was no room: what the sweep would rewrite beside must not take it.
+    private func attempt(_ batch: [any Mutation], sweeps: Bool = true) -> Outcome {
         var refusals: [LarderError?] = []
         let bytes = batch.reduce(0) { $0 + $1.storedByteCount }
         do {
@@ -239,7 +241,7 @@ final class ShardWriter: Sendable {
                     refusals.append(error)
                 }
             }
-            try sweepBeside(&context, bytes: bytes, growing: growing(batch))
+            if sweeps { try sweepBeside(&context, bytes: bytes, growing: growing(batch)) }
             let changed = context.changedSessions
             let hasGraves = context.hasGraves
             usedPages = context.usedPages

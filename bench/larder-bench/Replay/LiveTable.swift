@@ -1,4 +1,5 @@
 import LarderPolicy
+import LarderSystem
 
 /// What a daemon made of a trace at several sizes, beside what policies make of it in memory.
 struct LiveTable {
@@ -48,6 +49,7 @@ struct LiveTable {
                 "resident_fraction_end": formatted(Double(outcome.residentEnd) / share, 4),
                 "lost_blocks": "\(outcome.totals.lostBlocks)", "refused": "\(outcome.totals.refused)",
                 "seconds": formatted(outcome.seconds, 1),
+                "daemon_policy": Process.environment("LARDER_POLICY") ?? SweepPolicy.heat.rawValue,
             ]
             for (policy, outcomes) in simulated {
                 detail["simulated_\(policy.rawValue)"] = formatted(outcomes[index].hitRatio, 4)

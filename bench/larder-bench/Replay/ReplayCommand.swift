@@ -15,6 +15,7 @@ struct ReplayCommand: ParsableCommand {
             Without --simulate, a daemon is started for each size, with a cap that holds so many blocks. Every request
             matches its prefix, puts what is known by key, pages it in, and pages the rest out, committed, in a session of
             its own, one request after another; every byte that is paged in is compared. Stores are under TMPDIR, or /tmp.
+            LARDER_POLICY=lru, and the daemon's other variables, hold for the daemons that are started.
             """)
     @Flag(help: "Simulate policies in memory, without a daemon.")
     var simulate = false
