@@ -86,11 +86,13 @@ final class HeatTracker: Sendable {
     private static let shortQuantile = 0.8
 
     /// A chunk was paged in, or put where it was stored already: perhaps as part of a turn that was counted.
-    func refresh(_ key: UInt64) {
+    ///
+    /// - Parameter turn: when that turn began (``StoreReader/turn``); nil for a worker that began none.
+    func refresh(_ key: UInt64, turn: UInt64?) {
         turns.countChunk()
         state.withLock { state in
             state.rule.advance(to: turns.now)
-            state.rule.refresh(key)
+            state.rule.refresh(key, turn: turn ?? turns.now)
         }
     }
 
