@@ -30,6 +30,7 @@ public final class Store: Sendable {
     /// Held, by name, while a session of that name is made: names are unique over all shards.
     private let naming = (0..<64).map { _ in Monitor<Void>(()) }
     private let damage = Monitor<UInt64>(0)
+    private let isClosed = Monitor(false)
     private let lock: LockFile
 
     /// Opens the store, creating it if the directory holds none.
@@ -113,6 +114,11 @@ public final class Store: Sendable {
 
     /// Commits all that was accepted, makes it durable, and refuses what comes after. Idempotent.
     public func close() {
+        let wasClosed = isClosed.withLock { isClosed in
+            defer { isClosed = true }
+            return isClosed
+        }
+        if wasClosed { return }
         prefetcher.stop()
         housekeeper.stop()
         savings.stop()

@@ -43,6 +43,15 @@ struct Status: ParsableCommand {
                     + "raw; \(stat["misses_total"]) missed, \(stat["page_in_errors_total"]) refused"
             )
             print("resume   \(stat["resumes_total"]) asked, \(stat["tokens_resumed_total"]) tokens found")
+            let rules = EvictionRule.allCases.map { ($0.name, stat["evicted_\($0.name)_chunks"]) }.filter { $0.1 > 0 }
+            let written = stat["put_bytes"] + stat["moved_bytes"]
+            print(
+                "evicted  \(rules.isEmpty ? "nothing" : rules.map { "\($0.1) \($0.0)" }.joined(separator: ", ")); "
+                    + "\(Format.bytes(stat["moved_bytes"])) rewritten"
+                    + (stat["put_bytes"] == 0
+                        ? "" : ", \(Format.ratio(written, stat["put_bytes"])) written for each put")
+                    + "; \(Format.bytes(stat["device_write_bytes"])) to the device"
+            )
             print(
                 "hints    \(stat["retentions"]) retentions of \(Format.bytes(stat["retained_bytes"])); "
                     + "\(stat["pinned_blobs"]) chunks of \(Format.bytes(stat["pinned_bytes"])) pinned"

@@ -33,7 +33,9 @@ import Testing
         ("gpu_hour_price = -1", "a price such as 2.5"), ("gpu_hour_price = \"2.\"", "gpu_hour_price"),
         ("gpu_hour_price = 1000000.000001", "gpu_hour_price"), ("gpu_hour_price = \"0.0000001\"", "gpu_hour_price"),
         ("gpu_hour_price = true", "neither a string nor a number"), ("shards = 1.5", "shards"),
-        ("shards = 0", "shards"), ("cap = \"99999999999TiB\"", "cap"),
+        ("policy = \"clock\"", "heat, lru, s3fifo, fifo"), ("high_watermark = 1.5", "high_watermark"),
+        ("high_watermark = 0.5\nlow_watermark = 0.6", "below the high one"), ("low_watermark = 0", "watermarks"),
+        ("wear_budget = \"much\"", "wear_budget"), ("shards = 0", "shards"), ("cap = \"99999999999TiB\"", "cap"),
     ])
     func namesWhatIsWrong(text: String, part: String) throws {
         let (directory, path) = try file(text)

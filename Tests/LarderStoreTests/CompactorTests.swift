@@ -180,4 +180,29 @@ import Testing
         #expect(left.filter { $0.component == 2 }.map(\.offset) == [5 * step, end])
         #expect(statistic(fixture, "evicted_useless_chunks") >= 10)
     }
+
+    // MARK: heat over a restart
+
+    /// What was wanted often is known after a restart, and a damaged memory of it is no fault.
+    @Test(arguments: [false, true]) func remembersHeatOverARestart(isDamaged: Bool) throws {
+        let fixture = try StoreFixture(capBytes: 8 << 20)
+        let hot = try fixture.session("hot")
+        try fill(fixture, hot, chunks: 0..<10)
+        for _ in 0..<12 {
+            for index in 0..<10 { _ = try fixture.get(hot, component: 0, offset: UInt64(index) * UInt64(Self.tokens)) }
+            // A turn ends.
+            _ = try fixture.reader.resume(session: hot, atMost: .max)
+        }
+        let path = fixture.configuration.directory + "/shard-0/heat"
+        try fixture.reopen {
+            guard isDamaged else { return }
+            var bytes = try FileSystem.read(path, limit: 1 << 20)
+            bytes[bytes.count / 2] ^= 1
+            try FileSystem.write(bytes, to: path)
+        }
+        for number in 0..<9 { try fill(fixture, try fixture.session("s\(number)"), chunks: 0..<10) }
+        // The store holds as much as was put since, and more: who is not known as hot is the oldest, and goes.
+        for number in 0..<3 { try fill(fixture, try fixture.session("t\(number)"), chunks: 0..<10) }
+        #expect(try chunks(fixture, hot) == (isDamaged ? 0 : 10))
+    }
 }

@@ -52,9 +52,10 @@ final class StoreFixture {
         }
     }
 
-    /// Closes the store and opens it again.
-    func reopen() throws {
+    /// Closes the store and opens it again, after `meanwhile`.
+    func reopen(_ meanwhile: () throws -> Void = {}) throws {
         store.close()
+        try meanwhile()
         reader = StoreReader(try Self.placeholder(), userID: 0)
         store = try Self.placeholder()
         store = try Store(configuration, log: Self.silent)

@@ -43,7 +43,8 @@ final class HeatTracker: Sendable {
     fileprivate struct State {
         var rule: SweepRule
         var lines: [UInt64: Activity] = [:]
-        var isShortOfWrites = false
+        var budgetIsShort = false
+        var isPressed = false
     }
 
     private let state: Monitor<State>
@@ -71,25 +72,24 @@ final class HeatTracker: Sendable {
         }
     }
 
-    /// True while less is to be rewritten than usual, for the device's sake.
-    var isShortOfWrites: Bool {
-        get { state.withLock { $0.isShortOfWrites } }
-        set {
-            state.withLock { state in
-                state.isShortOfWrites = newValue
-                state.rule.quantile = newValue ? Self.shortQuantile : state.rule.configuration.quantile
-            }
+    /// Has less rewritten than usual while the device's budget is short, or puts wait.
+    func spareWrites(budgetIsShort: Bool? = nil, isPressed: Bool? = nil) {
+        state.withLock { state in
+            state.budgetIsShort = budgetIsShort ?? state.budgetIsShort
+            state.isPressed = isPressed ?? state.isPressed
+            let isSparing = state.budgetIsShort || state.isPressed
+            state.rule.quantile = isSparing ? Self.sparingQuantile : state.rule.configuration.quantile
         }
     }
 
-    /// The share of residents that a chunk must be hotter than to be rewritten, while writes are short.
-    private static let shortQuantile = 0.8
+    /// The share of residents that a chunk must be hotter than to be rewritten, while writes are spared.
+    private static let sparingQuantile = 0.8
 
     /// A chunk was paged in, or put where it was stored already: perhaps as part of a turn that was counted.
     ///
     /// - Parameter turn: when that turn began (``StoreReader/turn``); nil for a worker that began none.
     func refresh(_ key: UInt64, turn: UInt64?) {
-        turns.countChunk()
+        if turn == nil { turns.countChunk() }
         state.withLock { state in
             state.rule.advance(to: turns.now)
             state.rule.refresh(key, turn: turn ?? turns.now)
@@ -97,10 +97,12 @@ final class HeatTracker: Sendable {
     }
 
     /// Chunks were put, or a resume or a match named them.
-    func use(_ keys: some Sequence<UInt64>) {
+    ///
+    /// - Parameter hasTurn: false for chunks that a worker put without having begun a turn: then they are its clock.
+    func use(_ keys: some Sequence<UInt64>, hasTurn: Bool = true) {
         state.withLock { state in
             for key in keys {
-                turns.countChunk()
+                if !hasTurn { turns.countChunk() }
                 state.rule.advance(to: turns.now)
                 state.rule.use(key)
             }

@@ -1,4 +1,5 @@
 import LarderModel
+import LarderPolicy
 import LarderSystem
 import Logging
 import Synchronization
@@ -47,7 +48,7 @@ final class Housekeeper: Sendable {
             wear.note(store, seconds)
             written.store(wear.written, ordering: .relaxed)
             isSpent.store(wear.budget?.isSpent ?? false, ordering: .relaxed)
-            for shard in store.shards { shard.heat.isShortOfWrites = wear.budget?.isShort ?? false }
+            for shard in store.shards { shard.heat.spareWrites(budgetIsShort: wear.budget?.isShort ?? false) }
             trim(store)
             expiry.step(store, seconds: Clock.wallSeconds()) { self.state.withLock { $0.isStopping } }
             if seconds % Limits.heatSaveSeconds == 0 { store.saveHeat() }

@@ -190,7 +190,7 @@ final class PutMutation: Mutation, @unchecked Sendable {
         if known != nil {
             context.shard.heat.refresh(record.heatKey, turn: chunk.turn)
         } else {
-            context.shard.heat.use(CollectionOfOne(record.heatKey))
+            context.shard.heat.use(CollectionOfOne(record.heatKey), hasTurn: chunk.turn != nil)
         }
         // Readers look for a line's chunks only from its lowest on. (Others that see the line do not see this chunk.)
         if head.add(record, at: chunk.offset) { context.changedSessions.append(id) }

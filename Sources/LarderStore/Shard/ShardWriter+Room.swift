@@ -15,6 +15,8 @@ extension ShardWriter {
             guard waiting > shard.mapPages * 4_096 / 64 else { return }
             waiting = 0
         }
+        // Where puts wait for the writer, it rewrites less.
+        shard.heat.spareWrites(isPressed: queue.withLock { $0.bytes > queueBytes / 2 })
         let excess = (context.usedPages - shard.lowPages) * 4_096
         _ = try sweep(&context, bytes: min(excess, 2 * bytes + Limits.smallSweepBytes), .paced, growing)
         queue.withLock { $0.isSweeping = true }

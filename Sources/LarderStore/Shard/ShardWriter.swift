@@ -35,7 +35,7 @@ final class ShardWriter: Sendable {
     let shard: Shard
     private let team: CodecTeam
     private let views: ViewGeneration
-    private let queueBytes: Int
+    let queueBytes: Int
     let waitSeconds: Int
     let queue: Monitor<Queue>
     let totals = Monitor(Totals())
