@@ -47,11 +47,38 @@ public struct StoreConfiguration: Sendable {
         return rule
     }
 
-    /// Bytes of a shard that are not its map: LMDB's lock file and the store's own.
-    private var overheadBytes: Int { (readers * 64 + 16_384 + 4_095) / 4_096 * 4_096 }
+    /// Bytes of LMDB's lock file: a slot for each reader, and a head.
+    var lockBytes: Int { (readers * 64 + 256 + 4_095) / 4_096 * 4_096 }
+
+    /// Bytes of a shard that are not its data file: LMDB's lock file, the store's own, and the directories of both.
+    private var overheadBytes: Int { lockBytes + 12_288 }
+
+    /// Bytes of the disk that each shard's data file may take.
+    var partBytes: Int { capBytes / shards - overheadBytes }
 
     /// Bytes of each shard's map.
-    var mapBytes: Int { (capBytes / shards - overheadBytes) / 4_096 * 4_096 }
+    var mapBytes: Int { Self.mapBytes(partBytes: partBytes) }
+
+    /// Extents that a block of ext4 names: a file takes one such block more, of 4,096 bytes, for so many extents.
+    static let extentsPerBlock = 340
+
+    /// How long a data file may be that is to take no more than `partBytes` of the disk, were each page an extent.
+    static func mapBytes(partBytes: Int) -> Int {
+        max(0, partBytes / (extentsPerBlock + 1) * extentsPerBlock / 4_096 * 4_096)
+    }
+
+    /// Throws ``LarderError`` with ``ErrorCode/invalidArgument`` if this cap is too small to lower a data file of
+    /// `filePages` to: the list of its free pages would leave no room for anything else.
+    func requireWorkable(path: String, filePages: Int) throws(LarderError) {
+        let least = filePages * 4_096 / Limits.loweredPart
+        guard mapBytes < least else { return }
+        let cap = shards * ((least / Self.extentsPerBlock + 2) * (Self.extentsPerBlock + 1) + 4_096 + overheadBytes)
+        throw LarderError(
+            .invalidArgument,
+            "a cap of \(capBytes) bytes is below the smallest to which this store can be lowered, \(cap): \(path) is "
+                + "\(filePages * 4_096) bytes long, and what lists its free pages needs room. Set that, wait until "
+                + "larderctl cap says that it is reached, restart the daemon, which then shortens the file, and go on")
+    }
 
     /// Throws ``LarderError`` with ``ErrorCode/invalidArgument`` where the numbers make no store.
     public func validate() throws(LarderError) {
@@ -62,8 +89,12 @@ public struct StoreConfiguration: Sendable {
             throw LarderError(
                 .invalidArgument,
                 "a cap of \(capBytes) bytes is too small for \(shards) shards; give at least "
-                    + "\(shards * (Limits.shardBytesMinimum + overheadBytes)) bytes"
+                    + "\(Self.smallestCap(shards: shards, overheadBytes: overheadBytes)) bytes"
             )
+        }
+        guard capBytes <= Limits.capBytes else {
+            throw LarderError(
+                .invalidArgument, "a cap of \(capBytes) bytes is above the largest; give at most \(Limits.capBytes)")
         }
         try watermarks.validate()
         guard queueBytes >= 1 << 20 else {
@@ -73,6 +104,11 @@ public struct StoreConfiguration: Sendable {
 }
 
 extension StoreConfiguration {
+    private static func smallestCap(shards: Int, overheadBytes: Int) -> Int {
+        let part = (Limits.shardBytesMinimum / extentsPerBlock + 1) * (extentsPerBlock + 1)
+        return shards * ((part + 4_095) / 4_096 * 4_096 + 4_096 + overheadBytes)
+    }
+
     /// A configuration that opens the store in `directory` as it is, to look at it. Throws if there is none.
     public static func inspecting(_ directory: String) throws(LarderError) -> StoreConfiguration {
         var shards = 0
@@ -85,7 +121,7 @@ extension StoreConfiguration {
             throw LarderError(.storeUnusable, "there is no store in \(directory); name the daemon's data_dir")
         }
         var configuration = StoreConfiguration(
-            directory: directory, capBytes: shards * (bytes + (64 << 20)), shards: shards)
+            directory: directory, capBytes: shards * (bytes + bytes / 128 + (64 << 20)), shards: shards)
         configuration.frees = false
         return configuration
     }

@@ -54,6 +54,8 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
     case listNamespaces = 0x0019
     /// Set a session's own time to live.
     case configureSession = 0x001A
+    /// Change the store's cap.
+    case setCap = 0x001E
 }
 
 /// The 16 bytes before every message (Docs/PROTOCOL.md, "Frame").

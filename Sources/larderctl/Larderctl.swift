@@ -16,7 +16,7 @@ struct Larderctl: ParsableCommand {
         subcommands: [
             Status.self, Models.self, Sessions.self, Show.self, ExplainCommand.self, Fork.self, Truncate.self,
             Drop.self,
-            Verify.self, NamespaceCommand.self, TimeToLive.self,
+            Verify.self, NamespaceCommand.self, TimeToLive.self, CapCommand.self,
         ])
 }
 

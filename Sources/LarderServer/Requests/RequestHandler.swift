@@ -125,6 +125,7 @@ final class RequestHandler {
         case .configureNamespace: return try answer(id, body, configureNamespace)
         case .listNamespaces: return try answer(id, body, listNamespaces)
         case .configureSession: return try answer(id, body, configureSession)
+        case .setCap: return try answer(id, body, setCap)
         }
     }
 

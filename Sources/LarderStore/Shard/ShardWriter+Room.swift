@@ -85,7 +85,7 @@ extension ShardWriter {
     }
 
     /// One step of the sweep in a transaction of its own; nil if it failed.
-    private func sweepStep(bytes: Int, _ manner: Sweep.Manner, _ growing: Set<UInt64>) -> Sweep.Outcome? {
+    func sweepStep(bytes: Int, _ manner: Sweep.Manner, _ growing: Set<UInt64>) -> Sweep.Outcome? {
         do {
             var context = try WriteContext.begin(shard, scratch)
             let outcome = try sweep(&context, bytes: bytes, manner, growing)
@@ -121,6 +121,8 @@ extension ShardWriter {
                 var context = try WriteContext.begin(shard, scratch)
                 context.countEmptyCommit()
                 try context.commit()
+            } catch is BlockShortage {
+                return
             } catch { log.error("a commit failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"]) }
         }
     }
