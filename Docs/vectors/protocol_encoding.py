@@ -32,6 +32,7 @@ MESSAGE_TYPES = {
     "configure_namespace": 0x0018,
     "list_namespaces": 0x0019,
     "configure_session": 0x001A,
+    "set_cap": 0x001E,
 }
 ANSWER_BIT = 0x8000
 PROGRESS_BIT = 0x4000
@@ -335,6 +336,7 @@ REQUESTS = {
     "configure_namespace": lambda f: string(f["namespace"]) + policy_change(f["change"]),
     "list_namespaces": lambda f: u32(f["after"]),
     "configure_session": lambda f: u64(f["session"]) + u32(f["ttl_seconds"]),
+    "set_cap": lambda f: u64(f["cap_bytes"]),
 }
 
 ANSWERS = {
@@ -376,6 +378,7 @@ ANSWERS = {
     "configure_namespace": policy,
     "list_namespaces": lambda f: items(f["namespaces"], namespace_summary),
     "configure_session": lambda f: b"",
+    "set_cap": lambda f: u64(f["cap_bytes"]) + u64(f["disk_bytes"]),
 }
 
 PROGRESS = {"get_into": lambda f: u32(f["layers"])}

@@ -90,6 +90,7 @@ def bad_requests():
     for message, length in (
         ("resume", 20), ("explain", 20), ("truncate", 16), ("prefetch", 16), ("drop", 8), ("list_models", 4), ("list_chunks", 20), ("verify", 20),
         ("open_arena", 8), ("register_arena", 8), ("close_arena", 4), ("list_namespaces", 4), ("configure_session", 12),
+        ("set_cap", 8),
     ):
         yield "one_byte_short", message, bytes(length - 1), "malformed"
         yield "trailing_byte", message, bytes(length + 1), "malformed"
@@ -207,6 +208,8 @@ def bad_answers():
     yield "1001_namespaces", "list_namespaces", over_page, "invalidArgument"
     yield "policy_cut", "list_namespaces", u32(1) + u32(1) + string("n") + u32(0) + u64(0) + policy, "malformed"
     yield "trailing_byte", "configure_session", b"\x00", "malformed"
+    yield "one_byte_short", "set_cap", bytes(15), "malformed"
+    yield "trailing_byte", "set_cap", bytes(17), "malformed"
     yield "1001_facts", "stat", over_page, "invalidArgument"
     yield "1001_counters", "stat", u32(0) + over_page, "invalidArgument"
     yield "1001_damaged", "verify", u64(0) + u64(0) + over_page, "invalidArgument"

@@ -67,17 +67,23 @@ public struct StoreConfiguration: Sendable {
         max(0, partBytes / (extentsPerBlock + 1) * extentsPerBlock / 4_096 * 4_096)
     }
 
+    /// The least part of a cap that leaves a data file `mapBytes`, whole pages.
+    private static func partBytes(mapBytes: Int) -> Int {
+        (mapBytes + extentsPerBlock - 1) / extentsPerBlock * (extentsPerBlock + 1)
+    }
+
     /// Throws ``LarderError`` with ``ErrorCode/invalidArgument`` if this cap is too small to lower a data file of
     /// `filePages` to: the list of its free pages would leave no room for anything else.
     func requireWorkable(path: String, filePages: Int) throws(LarderError) {
-        let least = filePages * 4_096 / Limits.loweredPart
+        let least = (filePages / Limits.loweredPart + 1) * 4_096
         guard mapBytes < least else { return }
-        let cap = shards * ((least / Self.extentsPerBlock + 2) * (Self.extentsPerBlock + 1) + 4_096 + overheadBytes)
+        let cap = shards * (Self.partBytes(mapBytes: least) + overheadBytes)
         throw LarderError(
             .invalidArgument,
             "a cap of \(capBytes) bytes is below the smallest to which this store can be lowered, \(cap): \(path) is "
                 + "\(filePages * 4_096) bytes long, and what lists its free pages needs room. Set that, wait until "
-                + "larderctl cap says that it is reached, restart the daemon, which then shortens the file, and go on")
+                + "larderctl cap shows that it is reached, restart the daemon with a cap of \(2 * cap), which shortens the "
+                + "file, and lower it further")
     }
 
     /// Throws ``LarderError`` with ``ErrorCode/invalidArgument`` where the numbers make no store.
@@ -89,7 +95,7 @@ public struct StoreConfiguration: Sendable {
             throw LarderError(
                 .invalidArgument,
                 "a cap of \(capBytes) bytes is too small for \(shards) shards; give at least "
-                    + "\(Self.smallestCap(shards: shards, overheadBytes: overheadBytes)) bytes"
+                    + "\(shards * (Self.partBytes(mapBytes: Limits.shardBytesMinimum) + overheadBytes)) bytes"
             )
         }
         guard capBytes <= Limits.capBytes else {
@@ -104,11 +110,6 @@ public struct StoreConfiguration: Sendable {
 }
 
 extension StoreConfiguration {
-    private static func smallestCap(shards: Int, overheadBytes: Int) -> Int {
-        let part = (Limits.shardBytesMinimum / extentsPerBlock + 1) * (extentsPerBlock + 1)
-        return shards * ((part + 4_095) / 4_096 * 4_096 + 4_096 + overheadBytes)
-    }
-
     /// A configuration that opens the store in `directory` as it is, to look at it. Throws if there is none.
     public static func inspecting(_ directory: String) throws(LarderError) -> StoreConfiguration {
         var shards = 0

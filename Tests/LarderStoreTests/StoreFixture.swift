@@ -7,7 +7,7 @@ import Logging
 /// A store in a directory of its own, and the few calls that tests make over and over.
 final class StoreFixture {
     let directory: TemporaryDirectory
-    let configuration: StoreConfiguration
+    private(set) var configuration: StoreConfiguration
     private(set) var store: Store
     private(set) var reader: StoreReader
 
@@ -44,9 +44,10 @@ final class StoreFixture {
         }
     }
 
-    /// Closes the store and opens it again.
-    func reopen() throws {
+    /// Closes the store and opens it again, with another cap if one is given.
+    func reopen(capBytes: Int? = nil) throws {
         store.close()
+        configuration.capBytes = capBytes ?? configuration.capBytes
         reader = StoreReader(try Self.placeholder(), userID: 0)
         store = try Self.placeholder()
         store = try Store(configuration, log: Self.silent)

@@ -150,6 +150,7 @@ struct MessageTable: Sendable {
         "configure_session": request(ConfigureSession.self) {
             ConfigureSession(session: try $0["session"].number(), ttlSeconds: try $0["ttl_seconds"].number())
         },
+        "set_cap": request(SetCap.self) { SetCap(capBytes: try $0["cap_bytes"].number()) },
     ]
 
     static let answers: [String: MessageTable] = [
@@ -212,6 +213,9 @@ struct MessageTable: Sendable {
             NamespaceList(namespaces: try $0["namespaces"].list(NamespaceSummary.init))
         },
         "configure_session": answer(to: ConfigureSession.self) { _ in Done() },
+        "set_cap": answer(to: SetCap.self) {
+            CapAnswer(capBytes: try $0["cap_bytes"].number(), diskBytes: try $0["disk_bytes"].number())
+        },
     ]
 
     static let progress: [String: MessageTable] = [

@@ -45,7 +45,9 @@ struct BlockShortage: Error {
 
 /// What a commit is for, and so how far into the room that is kept for making room it may go.
 enum CommitPurpose {
-    /// Frees: all the way.
+    /// Makes pages that were freed usable, and nothing else: all the way.
+    case advances
+    /// Frees: so far that the one above stays possible.
     case frees
     /// Changes records: half the way.
     case changes
@@ -78,13 +80,26 @@ extension Shard {
         guard filePages > mapPages else { return usable }
         // Beside that, what was freed and not given back yet, and what one commit may write before it can be.
         let list = WriteTransaction.freeListPages(filePages: filePages)
-        return usable - reservedPages(mapPages: mapPages, filePages: filePages)
+        return usable - keptPages(for: .stores, mapPages: mapPages, filePages: filePages)
             - batchBytes(mapPages: mapPages) / 4_096 - 2 * list
     }
 
-    /// Pages of a lowered file that no put takes, so that what makes room can always commit.
-    private static func reservedPages(mapPages: Int, filePages: Int) -> Int {
-        min(mapPages / 16, Limits.reservedPages) + 2 * WriteTransaction.freeListPages(filePages: filePages)
+    /// Pages that data may take of a lowered file at most, if commits that free are to have room.
+    static func passablePages(mapPages: Int, filePages: Int) -> Int {
+        mapPages - 2 * keptPages(for: .frees, mapPages: mapPages, filePages: filePages)
+            - min(mapPages / 16, Limits.reservedPages)
+    }
+
+    /// Pages of a lowered file that a commit leaves, so that what makes room can always commit.
+    private static func keptPages(for purpose: CommitPurpose, mapPages: Int, filePages: Int) -> Int {
+        let least = 3 * WriteTransaction.freeListPages(filePages: filePages) + 32
+        let more = min(mapPages / 16, Limits.reservedPages)
+        return switch purpose {
+        case .advances: 0
+        case .frees: least
+        case .changes: least + more / 2
+        case .stores: least + more
+        }
     }
 
     /// Bytes that one transaction commits together, unless a single chunk is larger: few enough that what it frees, which
@@ -101,15 +116,9 @@ extension Shard {
         guard isLowered, !space.cannotGiveBack else { return }
         let limit = space.partBytes / 4_096
         let allocated = allocatedPages
-        if allocated > limit, purpose == .frees { return }
+        if allocated > limit, purpose == .frees || purpose == .advances { return }
         let dirty = try transaction.dirtyPagesAtMost(databases.all, filePages: space.filePages)
-        let reserved = Self.reservedPages(mapPages: mapPages, filePages: space.filePages)
-        let kept =
-            switch purpose {
-            case .frees: 0
-            case .changes: reserved / 2
-            case .stores: reserved
-            }
+        let kept = Self.keptPages(for: purpose, mapPages: mapPages, filePages: space.filePages)
         // Each page may be an extent of its own.
         let missing = allocated + dirty + dirty / StoreConfiguration.extentsPerBlock + 1 + kept - limit
         if missing > 0 { throw BlockShortage(pages: missing) }

@@ -34,6 +34,7 @@ extension ShardWriter {
         var answer = Result<Void, LarderError>.success(())
         do throws(LarderError) {
             if wanted / 4_096 > shard.space.filePages { try raiseMap(bytes: wanted) }
+            if bytes < shard.space.partBytes { try comeDown(partBytes: bytes) }
             shard.space.partBytes = bytes
         } catch { answer = .failure(error) }
         shrinkMap()
@@ -45,6 +46,24 @@ extension ShardWriter {
             queue.lowersAt = isAbove ? 0 : nil
             queue.isSweeping = true
         }
+    }
+
+    /// Sweeps until a lower cap leaves room for the commits that go on from there, where the file has so few blocks that it
+    /// would be reached at once: from then on nothing may pass it, not even what frees.
+    private func comeDown(partBytes: Int) throws(LarderError) {
+        let mapPages = StoreConfiguration.mapBytes(partBytes: partBytes) / 4_096
+        guard mapPages < shard.space.filePages, shard.allocatedPages <= partBytes / 4_096 else { return }
+        let target = Shard.passablePages(mapPages: mapPages, filePages: shard.space.filePages)
+        let deadline = Clock.deadline(seconds: Double(waitSeconds))
+        while usedPages > target {
+            guard Clock.now() < deadline, lowerBySweep(pages: usedPages - target) else {
+                throw LarderError(
+                    .busy,
+                    "what is stored could not be brought down to a cap so close to it, because it is leased or reserved; "
+                        + "try again in \(Limits.leaseSeconds) s")
+            }
+        }
+        returnAllSpace()
     }
 
     private func raiseMap(bytes: Int) throws(LarderError) {
@@ -129,10 +148,8 @@ extension ShardWriter {
         guard wanted > Limits.putsPerCommit else { return false }
         var clears = true
         while Clock.now() < deadline {
-            makeFreedPagesUsable()
-            while !returnSpace() {}
+            returnAllSpace()
             if shard.allocatedPages <= wanted { return true }
-            lowering.returnedThrough = 0
             if usedPages + usedPages / StoreConfiguration.extentsPerBlock + 8 > wanted {
                 guard lowerBySweep(pages: max(pages, usedPages - wanted), growing: growing) else { return false }
             } else {
@@ -144,21 +161,44 @@ extension ShardWriter {
         return false
     }
 
+    /// Gives back all that is free, or will be with two more commits.
+    func returnAllSpace() {
+        makeFreedPagesUsable()
+        // LMDB sorts what it takes and leaves into older lists, and so pages that were not given back yet.
+        lowering.returnedThrough = 0
+        while !returnSpace() {}
+    }
+
     /// Gives back what is free, at most ``LarderModel/Limits/returnedBytesPerStep``. True if nothing is left that may be
     /// given back now.
+    ///
+    /// While more is in use than a new cap allows, the file stays above the cap: once it is reached, no commit may pass it
+    /// again, and the sweep could not go on.
     @discardableResult
     func returnSpace() -> Bool {
         guard shard.isLowered, !shard.space.cannotGiveBack else { return true }
         var bytes = 0
         var holes = 0
+        var returnable = Int.max
+        if usedPages > shard.usablePages {
+            let allocated = shard.allocatedPages
+            let limit = shard.space.partBytes / 4_096
+            if allocated > limit { returnable = (allocated - limit - 1) * 4_096 }
+        }
+        var holdsBack = false
         let descriptor = shard.environment.dataDescriptor
         do {
             let scan = try shard.environment.freePages(after: lowering.returnedThrough) { first, count in
+                if holdsBack || bytes + count * 4_096 > returnable {
+                    holdsBack = true
+                    return false
+                }
                 try FileSpace.punchHole(descriptor: descriptor, at: first * 4_096, bytes: count * 4_096)
                 bytes += count * 4_096
                 holes += 1
                 return bytes < Limits.returnedBytesPerStep && holes < Limits.holesPerStep
             }
+            if holdsBack { return true }
             lowering.returnedThrough = scan.through
             return scan.isAtEnd
         } catch let error as SystemError where error.code == SystemError.unsupported {

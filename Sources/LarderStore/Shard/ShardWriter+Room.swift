@@ -85,15 +85,22 @@ extension ShardWriter {
     }
 
     /// One step of the sweep in a transaction of its own; nil if it failed.
-    func sweepStep(bytes: Int, _ manner: Sweep.Manner, _ growing: Set<UInt64>) -> Sweep.Outcome? {
+    func sweepStep(
+        bytes: Int, _ manner: Sweep.Manner, _ growing: Set<UInt64>, mayRetry: Bool = true
+    ) -> Sweep.Outcome? {
         do {
             var context = try WriteContext.begin(shard, scratch)
             let outcome = try sweep(&context, bytes: bytes, manner, growing)
             if outcome.didNothing { return outcome }
-            usedPages = context.usedPages
+            let used = context.usedPages
             try context.commit()
+            usedPages = used
             totals.withLock { $0.commits += 1 }
+            returnSpace()
             return outcome
+        } catch is BlockShortage {
+            returnAllSpace()
+            return mayRetry ? sweepStep(bytes: bytes / 4, manner, growing, mayRetry: false) : nil
         } catch {
             log.error("a sweep failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"])
             return nil
@@ -120,9 +127,10 @@ extension ShardWriter {
             do {
                 var context = try WriteContext.begin(shard, scratch)
                 context.countEmptyCommit()
-                try context.commit()
+                try context.commit(.advances)
+                returnSpace()
             } catch is BlockShortage {
-                return
+                returnSpace()
             } catch { log.error("a commit failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"]) }
         }
     }
@@ -137,10 +145,16 @@ extension ShardWriter {
                 queue.withLock { $0.mayHaveGraves = false }
                 return false
             }
-            usedPages = context.usedPages
+            let used = context.usedPages
             try context.commit()
+            usedPages = used
             totals.withLock { $0.blobsFreed += UInt64(freed.blobs) }
+            returnSpace()
             return true
+        } catch is BlockShortage {
+            // Whoever sweeps next tries again.
+            returnAllSpace()
+            return false
         } catch {
             log.error("freeing dropped state failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"])
             queue.withLock { $0.mayHaveGraves = false }
