@@ -76,7 +76,8 @@ extension Environment {
         guard gate.close(until: deadline) else { return nil }
         defer { gate.open() }
         let code = mdb_env_set_mapsize(handle, bytes)
-        precondition(code == MDB_SUCCESS, "the data file could not be mapped anew: \(String(cString: mdb_strerror(code)))")
+        precondition(
+            code == MDB_SUCCESS, "the data file could not be mapped anew: \(String(cString: mdb_strerror(code)))")
         var info = MDB_envinfo()
         try check("mdb_env_info", mdb_env_info(handle, &info))
         return info.me_mapsize

@@ -27,43 +27,56 @@ extension Environment {
         return oldest == .max ? nil : oldest
     }
 
-    /// How far ``freePages(after:_:)`` came.
+    /// How far a look at free pages came; a new one begins at the oldest.
     public struct FreePagesScan: Sendable {
-        /// The last transaction whose pages were shown; what was given where there was none.
-        public var through: UInt64
-        /// True if no more of them may be overwritten now.
-        public var isAtEnd: Bool
+        /// The last transaction of whose pages all were taken.
+        public var through: UInt64 = 0
+        /// Runs that were taken of those of the next.
+        public var runs = 0
+        /// True if no more may be overwritten now.
+        public var isAtEnd = false
+
+        /// A scan that begins.
+        public init() {}
     }
 
-    /// Shows runs of pages that may be overwritten, freed by transactions above `after`, oldest first; in whole
-    /// transactions, until `body` answers false.
+    /// Shows runs of pages that may be overwritten, those that were freed first before others, from where `scan` came to.
+    /// Stops at the run that `body` does not take, by answering false.
     ///
     /// For the thread that writes, between its transactions: none may commit meanwhile. Throws what `body` throws, and
     /// ``LMDBError`` (MDB_CORRUPTED) for a list that names pages outside of the file.
     public func freePages(
-        after: UInt64, _ body: (_ first: Int, _ count: Int) throws -> Bool
-    ) throws -> FreePagesScan {
+        _ scan: inout FreePagesScan, _ body: (_ first: Int, _ count: Int) throws -> Bool
+    ) throws {
         let transaction = try ReadTransaction.renewed(self)
         let current = UInt64(mdb_txn_id(transaction.handle))
         // This scan is a reader too, of the last commit. Others that come now see no less.
         let bound = min(current, oldestReader() ?? current)
         let pages = try information().lastPage + 1
-        var result = FreePagesScan(through: after, isAtEnd: true)
-        let start = after + 1
-        try withUnsafeBytes(of: start) { start in
+        scan.isAtEnd = true
+        try withUnsafeBytes(of: scan.through + 1) { start in
             try transaction.scan(Database(index: 0), from: start) { key, value in
                 let freedBy: UInt64 = key.number(at: 0)
                 guard freedBy < bound else { return false }
-                let goesOn = try Self.runs(of: value, pages: pages, body)
-                result.through = freedBy
-                result.isAtEnd = goesOn
-                return goesOn
+                var skipped = scan.runs
+                scan.isAtEnd = try Self.runs(of: value, pages: pages) { first, count in
+                    if skipped > 0 {
+                        skipped -= 1
+                        return true
+                    }
+                    guard try body(first, count) else { return false }
+                    scan.runs += 1
+                    return true
+                }
+                guard scan.isAtEnd else { return false }
+                scan.through = freedBy
+                scan.runs = 0
+                return true
             }
         }
-        return result
     }
 
-    /// Shows the runs of one MDB_IDL: a count, then page numbers in descending order. False if `body` ever answered so.
+    /// Shows the runs of one MDB_IDL: a count, then page numbers in descending order. False if `body` answered so.
     private static func runs(
         of value: UnsafeRawBufferPointer, pages: Int, _ body: (_ first: Int, _ count: Int) throws -> Bool
     ) throws -> Bool {
@@ -71,7 +84,6 @@ extension Environment {
         guard value.count >= 8 else { throw corrupt }
         let count: UInt64 = value.number(at: 0)
         guard count <= UInt64(value.count / 8 - 1) else { throw corrupt }
-        var goesOn = true
         var run = (first: 0, count: 0)
         for index in 0..<Int(count) {
             let number: UInt64 = value.number(at: 8 + 8 * index)
@@ -83,11 +95,10 @@ extension Environment {
                     run = (page, run.count + 1)
                     continue
                 }
-                goesOn = try body(run.first, run.count) && goesOn
+                guard try body(run.first, run.count) else { return false }
             }
             run = (page, 1)
         }
-        if run.count > 0 { goesOn = try body(run.first, run.count) && goesOn }
-        return goesOn
+        return run.count == 0 ? true : try body(run.first, run.count)
     }
 }

@@ -125,10 +125,10 @@ public enum Limits {
     public static let loweredPart = 16
     /// Pages of a file above its cap that no put takes, so that what makes room can commit; a sixteenth in a small one.
     public static let reservedPages = 16_384
-    /// Bytes that one step gives back to the file system.
-    public static let returnedBytesPerStep = 64 << 20
-    /// Holes that one step makes.
-    public static let holesPerStep = 512
+    /// Milliseconds for which one step gives space back to the file system: a hole takes from 0.01 to 1.
+    public static let returnMilliseconds = 20
+    /// Milliseconds for which a sweep that lacks blocks gives space back.
+    public static let relieveMilliseconds = 1_000
     /// Milliseconds that new readers wait, and a few more, while one try to move a shard's map waits for older ones.
     public static let remapMilliseconds = 20
     /// Tries to move a shard's map.

@@ -49,7 +49,9 @@ struct CapCommand: ParsableCommand {
             }
             print("cap      \(Format.bytes(cap))" + (size == nil ? "" : ", in force until the daemon restarts"))
             print("disk     \(Format.bytes(disk))" + (above == 0 ? "" : ", \(Format.bytes(above)) above the cap"))
-            if above > 0 && givesBack { print("         coming down: state goes, coldest first, and its space with it") }
+            if above > 0 && givesBack {
+                print("         coming down: state goes, coldest first, and its space with it")
+            }
             if !givesBack {
                 print(
                     "         the file system takes no space back: the cap holds for what is stored, and the files keep "

@@ -180,6 +180,14 @@ import Testing
         try fill(fixture, sessions: 0..<70)
         try fixture.store.setCap(12 << 20)
         #expect(waitForCap(fixture.store))
+        func speed(_ fixture: StoreFixture) throws -> Int {
+            try fill(fixture, sessions: 200..<230)
+            let start = Clock.now()
+            try fill(fixture, sessions: 230..<260)
+            return 30 * 10 * 65_536 / Int((Clock.now() - start) / 1_000)
+        }
+        let lowered = try speed(fixture)
+        let usual = try speed(try StoreFixture(capBytes: 12 << 20))
         let samples = Monitor<(stop: Bool, worst: Int, count: Int, ended: Bool)>((false, .min, 0, false))
         let store = fixture.store
         try WorkerThread(name: "sampler") {
@@ -196,7 +204,9 @@ import Testing
         samples.withLock { $0.stop = true }
         _ = samples.wait { $0.ended ? true : nil }
         let found = samples.withLock { $0 }
-        print("staysBelowALoweredCapAtEveryMoment: \(found.count) samples, worst \(found.worst)")
+        print(
+            "staysBelowALoweredCapAtEveryMoment: \(found.count) samples, worst \(found.worst), "
+                + "puts at the cap: \(lowered) MB/s lowered, \(usual) in a store that was made so")
         #expect(found.worst <= 0 && found.count > 100)
         // The last came in.
         #expect(try verify(fixture, [sessions.last!]) == 10)

@@ -41,7 +41,7 @@ public struct Setting: Sendable {
             configuration.dataDirectory = try path(text)
         },
         Setting(
-            key: "cap", summary: "most bytes that the store may take of the disk; larderctl cap changes it until a restart",
+            key: "cap", summary: "most bytes of the disk that the store may take; larderctl cap changes it for now",
             text: { "\($0.capBytes)" }
         ) { configuration, text throws(LarderError) in
             configuration.capBytes = try Quantity.bytes(text)

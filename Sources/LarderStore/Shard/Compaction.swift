@@ -36,7 +36,8 @@ enum Compaction {
         let environment = try Environment(
             path: directory, mapBytes: pages * 4_096, databases: 1, readers: configuration.readers)
         let descriptor = environment.dataDescriptor
-        _ = try environment.freePages(after: 0) { first, count in
+        var scan = Environment.FreePagesScan()
+        try environment.freePages(&scan) { first, count in
             try FileSpace.punchHole(descriptor: descriptor, at: first * 4_096, bytes: count * 4_096)
             return true
         }

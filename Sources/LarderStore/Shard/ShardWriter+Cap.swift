@@ -8,8 +8,8 @@ import Logging
 extension ShardWriter {
     /// How far a data file is lowered.
     struct Lowering {
-        /// Pages that this transaction and those before it freed were given back.
-        var returnedThrough: UInt64 = 0
+        /// How far free pages were given back.
+        var returned = Environment.FreePagesScan()
         /// Where the sweep goes on, and whether it spares what is hot.
         var place: (at: UInt64, sparesHot: Bool) = (0, true)
     }
@@ -63,7 +63,7 @@ extension ShardWriter {
                         + "try again in \(Limits.leaseSeconds) s")
             }
         }
-        returnAllSpace()
+        returnAllSpace(until: deadline)
     }
 
     private func raiseMap(bytes: Int) throws(LarderError) {
@@ -107,7 +107,7 @@ extension ShardWriter {
             // What the last steps freed can be given back only after another commit.
             if isAboveCap { makeFreedPagesUsable() }
             isBusy = !returnSpace()
-            if !isBusy { lowering.returnedThrough = 0 }
+            if !isBusy { lowering.returned = Environment.FreePagesScan() }
         }
         let isDone = usedPages <= shard.highPages && !isAboveCap
         let pause = UInt64(Limits.loweringMilliseconds) * 1_000_000
@@ -148,9 +148,10 @@ extension ShardWriter {
         guard wanted > Limits.putsPerCommit else { return false }
         var clears = true
         while Clock.now() < deadline {
-            returnAllSpace()
+            returnAllSpace(until: deadline, downTo: wanted)
             if shard.allocatedPages <= wanted { return true }
-            if usedPages + usedPages / StoreConfiguration.extentsPerBlock + 8 > wanted {
+            let least = usedPages + usedPages / StoreConfiguration.extentsPerBlock + 8
+            if least > wanted || usedPages > shard.usablePages {
                 guard lowerBySweep(pages: max(pages, usedPages - wanted), growing: growing) else { return false }
             } else {
                 if clears { _ = try? shard.environment.clearStaleReaders() }
@@ -161,46 +162,43 @@ extension ShardWriter {
         return false
     }
 
-    /// Gives back all that is free, or will be with two more commits.
-    func returnAllSpace() {
+    /// Gives back what is free, or will be with two more commits: all, unless it has `pages` of the disk before, or the time
+    /// is over.
+    func returnAllSpace(until deadline: UInt64, downTo pages: Int = 0) {
         makeFreedPagesUsable()
+        while !returnSpace(), shard.allocatedPages > pages, Clock.now() < deadline {}
+        if shard.allocatedPages <= pages { return }
         // LMDB sorts what it takes and leaves into older lists, and so pages that were not given back yet.
-        lowering.returnedThrough = 0
-        while !returnSpace() {}
+        lowering.returned = Environment.FreePagesScan()
+        while !returnSpace(), shard.allocatedPages > pages, Clock.now() < deadline {}
     }
 
-    /// Gives back what is free, at most ``LarderModel/Limits/returnedBytesPerStep``. True if nothing is left that may be
-    /// given back now.
+    /// Gives back what is free for about ``LarderModel/Limits/returnMilliseconds``. True if nothing is left that may be given
+    /// back now.
     ///
     /// While more is in use than a new cap allows, the file stays above the cap: once it is reached, no commit may pass it
     /// again, and the sweep could not go on.
     @discardableResult
     func returnSpace() -> Bool {
         guard shard.isLowered, !shard.space.cannotGiveBack else { return true }
-        var bytes = 0
-        var holes = 0
+        let deadline = Clock.now() + UInt64(Limits.returnMilliseconds) * 1_000_000
         var returnable = Int.max
         if usedPages > shard.usablePages {
             let allocated = shard.allocatedPages
             let limit = shard.space.partBytes / 4_096
-            if allocated > limit { returnable = (allocated - limit - 1) * 4_096 }
+            if allocated > limit { returnable = allocated - limit - 1 }
         }
-        var holdsBack = false
+        var isHeld = false
         let descriptor = shard.environment.dataDescriptor
         do {
-            let scan = try shard.environment.freePages(after: lowering.returnedThrough) { first, count in
-                if holdsBack || bytes + count * 4_096 > returnable {
-                    holdsBack = true
-                    return false
-                }
+            try shard.environment.freePages(&lowering.returned) { first, count in
+                isHeld = count > returnable
+                if isHeld || Clock.now() > deadline { return false }
                 try FileSpace.punchHole(descriptor: descriptor, at: first * 4_096, bytes: count * 4_096)
-                bytes += count * 4_096
-                holes += 1
-                return bytes < Limits.returnedBytesPerStep && holes < Limits.holesPerStep
+                returnable -= count
+                return true
             }
-            if holdsBack { return true }
-            lowering.returnedThrough = scan.through
-            return scan.isAtEnd
+            return isHeld || lowering.returned.isAtEnd
         } catch let error as SystemError where error.code == SystemError.unsupported {
             shard.space.cannotGiveBack = true
             log.warning(

@@ -99,7 +99,7 @@ extension ShardWriter {
             returnSpace()
             return outcome
         } catch is BlockShortage {
-            returnAllSpace()
+            returnAllSpace(until: Clock.now() + UInt64(Limits.relieveMilliseconds) * 1_000_000)
             return mayRetry ? sweepStep(bytes: bytes / 4, manner, growing, mayRetry: false) : nil
         } catch {
             log.error("a sweep failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"])
@@ -153,7 +153,7 @@ extension ShardWriter {
             return true
         } catch is BlockShortage {
             // Whoever sweeps next tries again.
-            returnAllSpace()
+            returnAllSpace(until: Clock.now() + UInt64(Limits.relieveMilliseconds) * 1_000_000)
             return false
         } catch {
             log.error("freeing dropped state failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"])

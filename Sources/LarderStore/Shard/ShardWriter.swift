@@ -286,7 +286,9 @@ final class ShardWriter: Sendable {
         } catch {
             let failure = writeFailure(error, bytes: bytes)
             if let error = error as? BlockShortage { return .noRoom(failure, .blocks(error.pages)) }
-            if failure.code == .full { return .noRoom(failure, (error as? LMDBError)?.isMapFull == true ? .map : .disk) }
+            if failure.code == .full {
+                return .noRoom(failure, (error as? LMDBError)?.isMapFull == true ? .map : .disk)
+            }
             log.error("a commit failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"])
             return .done(batch.map { _ in failure })
         }
