@@ -21,10 +21,11 @@ import Testing
     private final class SmallFileSystem {
         let directory: TemporaryDirectory
 
-        init(bytes: Int) throws {
+        /// - Parameter kind: tmpfs, which is bounded and makes holes, or ramfs, which does neither.
+        init(bytes: Int, kind: String = "tmpfs") throws {
             directory = try TemporaryDirectory()
             let mount = try ChildProcess(
-                "/bin/mount", ["-t", "tmpfs", "-o", "size=\(bytes)", "tmpfs", directory.path], output: "/dev/null")
+                "/bin/mount", ["-t", kind, "-o", "size=\(bytes)", kind, directory.path], output: "/dev/null")
             guard mount.wait() == 0 else { throw SystemError("mount", directory.path) }
         }
 
@@ -113,5 +114,36 @@ import Testing
         #expect(try client.put([pieces[30]], session: late)[0].errorCode == nil)
         #expect(try client.get(pieces[30], session: late) == pieces[30].bytes)
         #expect(daemon.isRunning)
+    }
+
+    /// A file system without holes: a lower cap holds for what is stored, and the daemon says that the file stays.
+    @Test(.enabled(if: mayMount)) func saysThatAFileSystemMakesNoHoles() throws {
+        let disk = try SmallFileSystem(bytes: 64 << 20, kind: "ramfs")
+        let path = disk.directory.path + "/store"
+        let daemon = try TestDaemon.started(arguments: ["--data-dir", path, "--cap", "32MiB"])
+        let client = try daemon.connect()
+        let model = try client.declare(Wide.model).modelID
+        var generator = SeededGenerator(seed: 9)
+        let pieces = (0..<24).map { Wide.piece($0, generator.bytes(Wide.bytes)) }
+        for (number, piece) in pieces.enumerated() {
+            let session = try client.openSession(namespace: "test", name: "s\(number)", modelID: model).session
+            #expect(try client.put([piece], session: session)[0].errorCode == nil)
+        }
+        let length = try client.stat()["file_bytes"]
+        try client.setCap(12 << 20)
+        let deadline = Clock.deadline(seconds: 20)
+        while try client.stat()["used_bytes"] > 12 << 20, Clock.now() < deadline { Clock.sleep(milliseconds: 10) }
+        #expect(try client.stat()["used_bytes"] <= 12 << 20)
+        for number in 30..<50 {
+            let session = try client.openSession(namespace: "test", name: "s\(number)", modelID: model).session
+            #expect(try client.put([pieces[number % 24]], session: session)[0].errorCode == nil)
+            #expect(try client.get(pieces[number % 24], session: session) == pieces[number % 24].bytes)
+            #expect(try client.stat()["used_bytes"] <= 12 << 20)
+        }
+        // What frees may make it a little longer before anything is free.
+        #expect(try client.stat()["file_bytes"] <= length + (4 << 20))
+        let shown = try TestDaemon.run("larderctl", ["cap", "--socket", daemon.socket])
+        #expect(shown.code == 0 && shown.output.contains("takes no space back"))
+        #expect(daemon.log.contains("takes no space back"))
     }
 }

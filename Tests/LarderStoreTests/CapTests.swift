@@ -174,6 +174,18 @@ import Testing
         #expect(try verify(fixture, sessions) == left)
     }
 
+    /// One that only ever grew: what frees must write before anything is free.
+    @Test(arguments: [false, true]) func lowersAFileWithoutFreePages(atOpening: Bool) throws {
+        let fixture = try StoreFixture(capBytes: 64 << 20)
+        let sessions = try fill(fixture, sessions: 0..<40)
+        if atOpening { try fixture.reopen(capBytes: 12 << 20) } else { try fixture.store.setCap(12 << 20) }
+        #expect(waitForCap(fixture.store), "the disk holds \(fixture.store.diskBytes)")
+        settle(fixture.store)
+        #expect(try verify(fixture, sessions) > 60)
+        #expect(try verify(fixture, try fill(fixture, sessions: 50..<60).suffix(1)) == 10)
+        #expect(fixture.store.diskBytes <= 12 << 20)
+    }
+
     /// Samples while puts go on, from another thread: between commits too.
     @Test func staysBelowALoweredCapAtEveryMoment() throws {
         let fixture = try StoreFixture(capBytes: 48 << 20)

@@ -114,8 +114,11 @@ final class Shard: Sendable {
             try Self.requireOurs(found, path: path)
             let filePages = try Self.prepare(directory, found, configuration)
             try FileSpace.reserve("\(directory)/lock.mdb", bytes: configuration.lockBytes)
+            // A file that is to be lowered may have no free page, and what frees needs some.
+            let isLonger = filePages * 4_096 > configuration.mapBytes
             environment = try Environment(
-                path: directory, mapBytes: max(configuration.mapBytes, filePages * 4_096),
+                path: directory,
+                mapBytes: isLonger ? (filePages + Limits.sparePages) * 4_096 : configuration.mapBytes,
                 databases: Self.databaseCount, readers: configuration.readers)
             try environment.clearStaleReaders()
             space = ShardSpace(

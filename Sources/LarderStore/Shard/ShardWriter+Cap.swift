@@ -75,9 +75,11 @@ extension ShardWriter {
         throw LarderError(.busy, "the store was read without a pause, so that its map could not be moved; try again")
     }
 
-    /// Brings the map down to the cap, or to the data file's length if that is more; later, if readers are in the way.
+    /// Brings the map down to the cap, or to the data file's length if that is more; later, if readers are in the way, or if
+    /// more is in use than the cap allows: there may be no free page yet, and what frees needs some.
     private func shrinkMap() {
-        guard shard.isLowered, let last = try? shard.environment.information().lastPage,
+        guard shard.isLowered, usedPages <= shard.usablePages,
+            let last = try? shard.environment.information().lastPage,
             last + 1 < shard.space.filePages
         else { return }
         _ = try? moveMap(bytes: shard.mapPages * 4_096, milliseconds: Limits.remapMilliseconds)
