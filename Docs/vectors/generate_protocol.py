@@ -253,6 +253,10 @@ def namespaces():
     yield "configure_session", "request", 44, {"session": 65, "ttl_seconds": 7_200}
     yield "configure_session_top", "request", 44, {"session": U64, "ttl_seconds": U32 - 1}
     yield "configure_session", "answer", 44, {}
+    yield "set_cap", "request", 48, {"cap_bytes": 10 << 30}
+    yield "set_cap_top", "request", 48, {"cap_bytes": U64}
+    yield "set_cap", "answer", 48, {"cap_bytes": 10 << 30, "disk_bytes": 12_345_344}
+    yield "set_cap_top", "answer", 48, {"cap_bytes": U64, "disk_bytes": U64 - 1}
 
 
 def arenas():

@@ -285,6 +285,7 @@ REQUESTS = {
     + u32(f["model_id"]) + u64(f["after"]),
     "set_prefill_rate": lambda f: u32(f["model_id"]) + u32(f["prefill_rate"]),
     "hint": lambda f: items(f["hints"], hint),
+    "set_cap": lambda f: u64(f["cap_bytes"]),
 }
 
 ANSWERS = {
@@ -331,6 +332,7 @@ ANSWERS = {
     "list_namespaces": lambda f: items(f["namespaces"], namespace_summary),
     "configure_session": lambda f: b"",
     "hint": lambda f: items(f["results"], hint_result),
+    "set_cap": lambda f: u64(f["cap_bytes"]) + u64(f["disk_bytes"]),
 }
 
 PROGRESS = {"get_into": lambda f: u32(f["layers"])}

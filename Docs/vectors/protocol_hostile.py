@@ -92,6 +92,7 @@ def bad_requests():
         ("resume", 20), ("explain", 20), ("truncate", 16), ("prefetch", 16), ("drop", 8), ("list_models", 4), ("list_chunks", 20), ("verify", 20),
         ("open_arena", 8), ("register_arena", 8), ("close_arena", 4), ("list_namespaces", 4), ("configure_session", 12),
         ("set_prefill_rate", 8),
+        ("set_cap", 8),
     ):
         yield "one_byte_short", message, bytes(length - 1), "malformed"
         yield "trailing_byte", message, bytes(length + 1), "malformed"
@@ -241,6 +242,8 @@ def bad_answers():
     yield "bound_10", "hint", u32(1) + u8(0) + u8(10) + bytes(22), "invalidArgument"
     yield "reason_missing", "hint", u32(1) + bytes(22), "malformed"
     yield "trailing_byte", "hint", u32(1) + bytes(25), "malformed"
+    yield "one_byte_short", "set_cap", bytes(15), "malformed"
+    yield "trailing_byte", "set_cap", bytes(17), "malformed"
     yield "1001_facts", "stat", over_page, "invalidArgument"
     yield "1001_counters", "stat", u32(0) + over_page, "invalidArgument"
     yield "1001_damaged", "verify", u64(0) + u64(0) + over_page, "invalidArgument"

@@ -30,6 +30,7 @@ MESSAGE_TYPES = {
     "report": 0x001B,
     "set_prefill_rate": 0x001C,
     "hint": 0x001D,
+    "set_cap": 0x001E,
 }
 ANSWER_BIT = 0x8000
 PROGRESS_BIT = 0x4000

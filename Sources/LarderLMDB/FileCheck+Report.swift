@@ -16,6 +16,8 @@ extension FileCheck {
         /// The named databases, in the order of their names.
         public var databases: [NamedDatabase] = []
 
+        /// Pages of the file, whatever they are for: up to the last that LMDB knows of.
+        public var pages: Int { pagesInUse + freePages + leakedPages }
         /// Entries of all named databases.
         public var entries: Int { databases.reduce(0) { $0 + $1.entries } }
     }

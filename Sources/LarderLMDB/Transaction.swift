@@ -1,4 +1,5 @@
 import CLMDB
+import LarderSystem
 
 /// What a read and a write transaction share: looking up.
 public protocol Transaction: ~Copyable {
@@ -23,7 +24,8 @@ extension Transaction where Self: ~Copyable {
         try check("mdb_stat", mdb_stat(handle, database.index, &status))
         return DatabaseStatistics(
             entries: status.ms_entries,
-            pages: status.ms_branch_pages + status.ms_leaf_pages + status.ms_overflow_pages)
+            pages: status.ms_branch_pages + status.ms_leaf_pages + status.ms_overflow_pages,
+            treePages: status.ms_branch_pages + status.ms_leaf_pages, depth: Int(status.ms_depth))
     }
 
     /// Pages of LMDB's own main and free lists.
@@ -76,12 +78,29 @@ extension Transaction where Self: ~Copyable {
 /// Used by one thread at a time; its environment must outlive it.
 public struct ReadTransaction: ~Copyable, @unchecked Sendable, Transaction {
     public let handle: OpaquePointer
+    private let passage: Passage
+
+    /// The environment's gate, and whether the transaction is past it: it is while it has a snapshot.
+    private final class Passage {
+        let gate: SharedGate
+        var isInside = false
+
+        init(_ gate: SharedGate) { self.gate = gate }
+
+        func leave() {
+            if isInside { gate.leave() }
+            isInside = false
+        }
+    }
 
     /// Begins a read transaction in its reset state: call ``renew()`` before the first look-up.
     public init(_ environment: borrowing Environment) throws(LMDBError) {
+        environment.gate.enter()
+        defer { environment.gate.leave() }
         var transaction: OpaquePointer?
         try check("mdb_txn_begin", mdb_txn_begin(environment.handle, nil, UInt32(MDB_RDONLY), &transaction))
         handle = transaction!
+        passage = Passage(environment.gate)
         mdb_txn_reset(handle)
     }
 
@@ -92,31 +111,53 @@ public struct ReadTransaction: ~Copyable, @unchecked Sendable, Transaction {
         return transaction
     }
 
-    deinit { mdb_txn_abort(handle) }
+    deinit {
+        mdb_txn_abort(handle)
+        passage.leave()
+    }
 
-    /// Takes the newest snapshot, mdb_txn_renew.
-    public func renew() throws(LMDBError) { try check("mdb_txn_renew", mdb_txn_renew(handle)) }
+    /// Takes the newest snapshot, mdb_txn_renew. Waits while the map is moved, ``Environment/setMap(bytes:until:)``.
+    public func renew() throws(LMDBError) {
+        let isNew = !passage.isInside
+        if isNew { passage.gate.enter() }
+        passage.isInside = true
+        do throws(LMDBError) { try check("mdb_txn_renew", mdb_txn_renew(handle)) } catch {
+            if isNew { passage.leave() }
+            throw error
+        }
+    }
 
     /// Lets the snapshot go, so that its pages can be reused, mdb_txn_reset.
-    public func reset() { mdb_txn_reset(handle) }
+    public func reset() {
+        mdb_txn_reset(handle)
+        passage.leave()
+    }
 }
 
 /// A write transaction. Aborts unless committed. One at a time in an environment.
 public struct WriteTransaction: ~Copyable, Transaction {
     public let handle: OpaquePointer
+    /// What was asked of it so far.
+    let effort: UnsafeMutablePointer<WriteEffort>
 
     /// Begins a write transaction, mdb_txn_begin; waits for the one before it.
     public init(_ environment: borrowing Environment) throws(LMDBError) {
         var transaction: OpaquePointer?
         try check("mdb_txn_begin", mdb_txn_begin(environment.handle, nil, 0, &transaction))
         handle = transaction!
+        effort = .allocate(capacity: 1)
+        effort.initialize(to: WriteEffort())
     }
 
-    deinit { mdb_txn_abort(handle) }
+    deinit {
+        mdb_txn_abort(handle)
+        effort.deallocate()
+    }
 
     /// Commits, mdb_txn_commit. LMDB frees the transaction whether or not it succeeds.
     public consuming func commit() throws(LMDBError) {
         let handle = handle
+        effort.deallocate()
         discard self
         try check("mdb_txn_commit", mdb_txn_commit(handle))
     }
@@ -135,6 +176,7 @@ public struct WriteTransaction: ~Copyable, Transaction {
     {
         var name = MDB_val(key)
         var content = MDB_val(value)
+        effort.pointee.count(valueBytes: value.count)
         try check("mdb_put", mdb_put(handle, database.index, &name, &content, 0))
     }
 
@@ -145,6 +187,7 @@ public struct WriteTransaction: ~Copyable, Transaction {
     ) throws(LMDBError) -> UnsafeMutableRawBufferPointer {
         var name = MDB_val(key)
         var content = MDB_val(mv_size: byteCount, mv_data: nil)
+        effort.pointee.count(valueBytes: byteCount)
         try check("mdb_put", mdb_put(handle, database.index, &name, &content, UInt32(MDB_RESERVE | MDB_APPEND)))
         return UnsafeMutableRawBufferPointer(start: content.mv_data, count: content.mv_size)
     }
@@ -153,6 +196,7 @@ public struct WriteTransaction: ~Copyable, Transaction {
     @discardableResult
     public func delete(_ database: Database, _ key: UnsafeRawBufferPointer) throws(LMDBError) -> Bool {
         var name = MDB_val(key)
+        effort.pointee.count(valueBytes: 0)
         let code = mdb_del(handle, database.index, &name, nil)
         if code == MDB_NOTFOUND { return false }
         try check("mdb_del", code)

@@ -137,6 +137,23 @@ public enum Limits {
     /// See ``sparePartSmall``.
     public static let sparePages = 1_024
 
+    /// Largest byte cap of a store: half of what a process can map.
+    public static let capBytes = 1 << 46
+    /// A file can be lowered to a cap that leaves it one part in so many of its length; see ``reservedPages``.
+    public static let loweredPart = 16
+    /// Pages of a file above its cap that no put takes, so that what makes room can commit; a sixteenth in a small one.
+    public static let reservedPages = 16_384
+    /// Milliseconds for which one step gives space back to the file system: a hole takes from 0.01 to 1.
+    public static let returnMilliseconds = 20
+    /// Milliseconds for which a sweep that lacks blocks gives space back.
+    public static let relieveMilliseconds = 1_000
+    /// Milliseconds that new readers wait, and a few more, while one try to move a shard's map waits for older ones.
+    public static let remapMilliseconds = 20
+    /// Tries to move a shard's map.
+    public static let remapTries = 32
+    /// Milliseconds between looks of a writer that lowers and finds nothing to do: readers and leases hold what is left.
+    public static let loweringMilliseconds = 50
+
     // The compactor.
 
     /// Blobs that one step of the sweep looks at.

@@ -2,6 +2,7 @@ import LarderLMDB
 import LarderModel
 import LarderSystem
 import Logging
+import Synchronization
 
 /// The chunk store: models, namespaces, sessions and encoded chunks, in one or more LMDB environments under a directory.
 ///
@@ -31,6 +32,10 @@ public final class Store: Sendable {
     private let naming = (0..<64).map { _ in Monitor<Void>(()) }
     private let damage = Monitor<UInt64>(0)
     private let isClosed = Monitor(false)
+    /// The cap in force.
+    let cap: Atomic<Int>
+    /// Held while the cap is changed.
+    let changingCap = Monitor<Void>(())
     private let lock: LockFile
 
     /// Opens the store, creating it if the directory holds none.
@@ -39,7 +44,10 @@ public final class Store: Sendable {
     /// where the file system refuses, `invalidArgument` for the configuration.
     public init(_ configuration: StoreConfiguration, log: Logger) throws(LarderError) {
         try configuration.validate()
-        self.configuration = configuration
+        var opened = configuration
+        opened.heatCapBytes = configuration.capBytes
+        self.configuration = opened
+        cap = Atomic(configuration.capBytes)
         self.log = log
         lock = try Self.lock(configuration.directory)
         leases = LeaseTable(now: configuration.now)
@@ -297,8 +305,9 @@ public final class Store: Sendable {
         let backlog = writers.map(\.backlog)
         let done = writers.map(\.done)
         return [
-            ("cap_bytes", UInt64(configuration.capBytes)), ("file_bytes", UInt64(files)), ("used_bytes", UInt64(used)),
-            ("usable_bytes", UInt64(shards.reduce(0) { $0 + $1.usablePages * 4_096 })),
+            ("cap_bytes", UInt64(capBytes)), ("disk_bytes", UInt64(diskBytes)), ("file_bytes", UInt64(files)),
+            ("used_bytes", UInt64(used)), ("usable_bytes", UInt64(shards.reduce(0) { $0 + $1.usablePages * 4_096 })),
+            ("shards_without_holes", UInt64(shards.count { $0.space.cannotGiveBack })),
             ("shards", UInt64(shards.count)), ("models", UInt64(counts.models)),
             ("namespaces", UInt64(counts.namespaces)), ("sessions", UInt64(sessions)), ("lines", UInt64(lines)),
             ("blobs", UInt64(chunks)),

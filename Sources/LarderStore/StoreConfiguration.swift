@@ -28,6 +28,8 @@ public struct StoreConfiguration: Sendable {
     public var now: @Sendable () -> UInt64 = { Clock.now() }
     /// False to leave dropped state where it is: for looking at a store.
     public var frees = true
+    /// The cap that the memory of heat was made for, if the cap has changed since.
+    var heatCapBytes: Int?
     /// Seconds after which what was counted of savings is written.
     public var savingsSeconds = Limits.savingsSeconds
     /// Hourly counts of savings that are kept; no more than a shard's map has pages.
@@ -48,7 +50,7 @@ public struct StoreConfiguration: Sendable {
 
     /// Chunks of a shard whose heat is remembered, stored or evicted: four times as many as fit if they are of 16 KiB.
     private var heatEntries: Int {
-        min(Limits.heatEntries / shards, max(4_096, 4 * (capBytes / shards / (16 << 10))))
+        min(Limits.heatEntries / shards, max(4_096, 4 * ((heatCapBytes ?? capBytes) / shards / (16 << 10))))
     }
 
     /// How the sweep of a shard decides.
@@ -59,15 +61,47 @@ public struct StoreConfiguration: Sendable {
         return rule
     }
 
-    /// Bytes of a shard that are not its map: LMDB's lock file, the store's own, and the memory of heat.
+    /// Bytes of LMDB's lock file: a slot for each reader, and a head.
+    var lockBytes: Int { (readers * 64 + 256 + 4_095) / 4_096 * 4_096 }
+
+    /// Bytes of a shard that are not its data file: LMDB's lock file, the store's own, the directories of both, and the memory
+    /// of heat, which lies there twice while it is saved.
     private var overheadBytes: Int {
-        // The memory of heat lies there twice while it is saved.
-        let heat = HeatTracker.fileBytes(keys: heatEntries)
-        return (readers * 64 + 16_384 + 4_095) / 4_096 * 4_096 + 2 * (heat + 4_095) / 4_096 * 4_096
+        lockBytes + 12_288 + 2 * ((HeatTracker.fileBytes(keys: heatEntries) + 4_095) / 4_096 * 4_096)
     }
 
+    /// Bytes of the disk that each shard's data file may take.
+    var partBytes: Int { capBytes / shards - overheadBytes }
+
     /// Bytes of each shard's map.
-    var mapBytes: Int { (capBytes / shards - overheadBytes) / 4_096 * 4_096 }
+    var mapBytes: Int { Self.mapBytes(partBytes: partBytes) }
+
+    /// Extents that a block of ext4 names: a file takes one such block more, of 4,096 bytes, for so many extents.
+    static let extentsPerBlock = 340
+
+    /// How long a data file may be that is to take no more than `partBytes` of the disk, were each page an extent.
+    static func mapBytes(partBytes: Int) -> Int {
+        max(0, partBytes / (extentsPerBlock + 1) * extentsPerBlock / 4_096 * 4_096)
+    }
+
+    /// The least part of a cap that leaves a data file `mapBytes`, whole pages.
+    private static func partBytes(mapBytes: Int) -> Int {
+        (mapBytes + extentsPerBlock - 1) / extentsPerBlock * (extentsPerBlock + 1)
+    }
+
+    /// Throws ``LarderError`` with ``ErrorCode/invalidArgument`` if this cap is too small to lower a data file of
+    /// `filePages` to: the list of its free pages would leave no room for anything else.
+    func requireWorkable(path: String, filePages: Int) throws(LarderError) {
+        let least = (filePages / Limits.loweredPart + 1) * 4_096
+        guard mapBytes < least else { return }
+        let cap = shards * (Self.partBytes(mapBytes: least) + overheadBytes)
+        throw LarderError(
+            .invalidArgument,
+            "a cap of \(capBytes) bytes is below the smallest to which this store can be lowered, \(cap): \(path) is "
+                + "\(filePages * 4_096) bytes long, and what lists its free pages needs room. Set that, wait until "
+                + "larderctl cap shows that it is reached, restart the daemon with a cap of \(2 * cap), which shortens the "
+                + "file, and lower it further")
+    }
 
     /// Throws ``LarderError`` with ``ErrorCode/invalidArgument`` where the numbers make no store.
     public func validate() throws(LarderError) {
@@ -78,8 +112,12 @@ public struct StoreConfiguration: Sendable {
             throw LarderError(
                 .invalidArgument,
                 "a cap of \(capBytes) bytes is too small for \(shards) shards; give at least "
-                    + "\(shards * (Limits.shardBytesMinimum + overheadBytes)) bytes"
+                    + "\(shards * (Self.partBytes(mapBytes: Limits.shardBytesMinimum) + overheadBytes)) bytes"
             )
+        }
+        guard capBytes <= Limits.capBytes else {
+            throw LarderError(
+                .invalidArgument, "a cap of \(capBytes) bytes is above the largest; give at most \(Limits.capBytes)")
         }
         try watermarks.validate()
         guard queueBytes >= 1 << 20 else {
@@ -101,7 +139,7 @@ extension StoreConfiguration {
             throw LarderError(.storeUnusable, "there is no store in \(directory); name the daemon's data_dir")
         }
         var configuration = StoreConfiguration(
-            directory: directory, capBytes: shards * (bytes + (64 << 20)), shards: shards)
+            directory: directory, capBytes: shards * (bytes + bytes / 128 + (64 << 20)), shards: shards)
         configuration.frees = false
         return configuration
     }

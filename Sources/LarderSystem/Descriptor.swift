@@ -19,6 +19,11 @@ public struct Descriptor: ~Copyable, Sendable {
         Descriptor(owning: try check("open", path) { larder_open(path, flags | O_CLOEXEC, mode) })
     }
 
+    /// open(2) of a new file for writing; one that is there already throws EEXIST.
+    public static func create(_ path: String) throws(SystemError) -> Descriptor {
+        try open(path, flags: O_WRONLY | O_CREAT | O_EXCL)
+    }
+
     /// pread(2) until `buffer` is full or the file ends. Returns the bytes read.
     public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(SystemError) -> Int {
         var done = 0

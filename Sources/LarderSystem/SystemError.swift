@@ -44,6 +44,8 @@ extension SystemError {
     public static let exists = EEXIST
     /// EIO.
     public static let inputOutput = EIO
+    /// ENOMEM.
+    public static let noMemory = ENOMEM
     /// ENOSPC.
     public static let noSpace = ENOSPC
     /// EDQUOT.

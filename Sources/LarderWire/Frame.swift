@@ -60,6 +60,8 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
     case setPrefillRate = 0x001C
     /// What is to come of state?
     case hint = 0x001D
+    /// Change the store's cap.
+    case setCap = 0x001E
 }
 
 /// The 16 bytes before every message (Docs/PROTOCOL.md, "Frame").

@@ -18,7 +18,7 @@ struct Larderctl: ParsableCommand {
             Drop.self,
             Retain.self, PinCommand.self, Demote.self, PrefetchCommand.self,
             Verify.self, NamespaceCommand.self, TimeToLive.self, ReportCommand.self, PrefillRateCommand.self,
-            Simulate.self,
+            Simulate.self, CapCommand.self,
         ])
 }
 

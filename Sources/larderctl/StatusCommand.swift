@@ -26,7 +26,7 @@ struct Status: ParsableCommand {
             let share = stat["usable_bytes"] == 0 ? 0 : 100 * stat["used_bytes"] / stat["usable_bytes"]
             print(
                 "         \(Format.bytes(stat["used_bytes"])) used, \(share) % of what data may take; "
-                    + "\(Format.bytes(stat["file_bytes"])) on disk, cap \(Format.bytes(stat["cap_bytes"]))"
+                    + "\(Format.bytes(stat["disk_bytes"])) on disk, cap \(Format.bytes(stat["cap_bytes"]))"
             )
             print(
                 "holds    \(stat["sessions"]) sessions, \(stat["blobs"]) chunks, \(stat["models"]) models, "

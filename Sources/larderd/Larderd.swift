@@ -27,7 +27,8 @@ struct Larderd: ParsableCommand {
     @Option(help: "Mode of the data socket, octal.") var socketMode: String?
     @Option(help: "Group of the data socket.") var socketGroup: String?
     @Option(help: "Directory of the store.") var dataDir: String?
-    @Option(help: "Most bytes that the store may ever take, such as 10GiB.") var cap: String?
+    @Option(help: "Most bytes of the disk that the store may take, such as 10GiB; larderctl cap changes it for now.")
+    var cap: String?
     @Option(help: "LMDB environments; fixed at the store's creation.") var shards: String?
     @Option(help: "Connections served at once.") var maxConnections: String?
     @Option(help: "Bytes of chunks that may wait to be written, such as 64MiB.") var queue: String?

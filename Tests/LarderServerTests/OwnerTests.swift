@@ -45,6 +45,8 @@ import Testing
         #expect(try run(daemon, "fork", "\(session)", "256", "stolen").code == 2)
         #expect(try run(daemon, "truncate", "\(session)", "0").code == 2)
         #expect(try run(daemon, "ttl", "\(session)", "1h").code == 2)
+        let cap = try run(daemon, "cap", "1GiB")
+        #expect(cap.code == 2 && cap.output.contains("ask the operator"))
         let namespaces = try run(daemon, "namespace", "list", "--json")
         #expect(namespaces.code == 0 && !namespaces.output.contains("test"))
         let set = try run(daemon, "namespace", "set", "test", "--sharing", "off")

@@ -7,7 +7,7 @@ import Logging
 /// A store in a directory of its own, and the few calls that tests make over and over.
 final class StoreFixture {
     let directory: TemporaryDirectory
-    let configuration: StoreConfiguration
+    private(set) var configuration: StoreConfiguration
     /// What leases, pins and retentions end by.
     let clock = TestClock()
     private(set) var store: Store
@@ -52,10 +52,11 @@ final class StoreFixture {
         }
     }
 
-    /// Closes the store and opens it again, after `meanwhile`.
-    func reopen(_ meanwhile: () throws -> Void = {}) throws {
+    /// Closes the store and opens it again, after `meanwhile`, with another cap if one is given.
+    func reopen(capBytes: Int? = nil, _ meanwhile: () throws -> Void = {}) throws {
         store.close()
         try meanwhile()
+        configuration.capBytes = capBytes ?? configuration.capBytes
         reader = StoreReader(try Self.placeholder(), userID: 0)
         store = try Self.placeholder()
         store = try Store(configuration, log: Self.silent)

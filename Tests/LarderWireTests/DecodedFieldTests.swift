@@ -164,6 +164,13 @@ import Testing
         #expect(session.session == 65 && session.ttlSeconds == 7_200)
     }
 
+    @Test func cap() throws {
+        #expect(try decode("set_cap_request", as: SetCap.self).capBytes == 10 << 30)
+        #expect(try decode("set_cap_top_request", as: SetCap.self).capBytes == .max)
+        #expect(try decode("set_cap_answer") == CapAnswer(capBytes: 10 << 30, diskBytes: 12_345_344))
+        #expect(try decode("set_cap_top_answer") == CapAnswer(capBytes: .max, diskBytes: .max - 1))
+    }
+
     @Test func listChunksAndVerify() throws {
         let from = ChunkName(session: 65, rank: 3, component: 1, offset: 1_025)
         #expect(try decode("list_chunks_request", as: ListChunks.self).from == from)

@@ -161,6 +161,7 @@ struct MessageTable: Sendable {
             ConfigureSession(session: try $0["session"].number(), ttlSeconds: try $0["ttl_seconds"].number())
         },
         "hint": request(GiveHints.self) { GiveHints(hints: try $0["hints"].list(Hint.init)) },
+        "set_cap": request(SetCap.self) { SetCap(capBytes: try $0["cap_bytes"].number()) },
     ]
 
     static let answers: [String: MessageTable] = [
@@ -226,6 +227,9 @@ struct MessageTable: Sendable {
         },
         "configure_session": answer(to: ConfigureSession.self) { _ in Done() },
         "hint": answer(to: GiveHints.self) { HintResults(results: try $0["results"].list(HintResult.init)) },
+        "set_cap": answer(to: SetCap.self) {
+            CapAnswer(capBytes: try $0["cap_bytes"].number(), diskBytes: try $0["disk_bytes"].number())
+        },
     ]
 
     static let progress: [String: MessageTable] = [

@@ -151,3 +151,16 @@ static inline int larder_processors(void) {
   for (long word = 0; word < bytes / (long)sizeof mask[0]; word++) count += __builtin_popcountl(mask[word]);
   return count > 0 ? count : 1;
 }
+
+/* fallocate(2) and its flags hide behind _GNU_SOURCE; the values are the kernel's (linux/falloc.h). */
+enum { LARDER_FALLOCATE_KEEP_SIZE = 1, LARDER_FALLOCATE_PUNCH_HOLE = 2 };
+
+/* Gives the blocks of part of a file back: it reads as zeros. */
+static inline int larder_punch_hole(int descriptor, int64_t offset, int64_t bytes) {
+  return (int)syscall(SYS_fallocate, descriptor, LARDER_FALLOCATE_PUNCH_HOLE | LARDER_FALLOCATE_KEEP_SIZE, offset, bytes);
+}
+
+/* Gives the start of a file its blocks. */
+static inline int larder_reserve_blocks(int descriptor, int64_t bytes) {
+  return (int)syscall(SYS_fallocate, descriptor, LARDER_FALLOCATE_KEEP_SIZE, (int64_t)0, bytes);
+}

@@ -41,8 +41,10 @@ public struct Setting: Sendable {
             configuration, text throws(LarderError) in
             configuration.dataDirectory = try path(text)
         },
-        Setting(key: "cap", summary: "most bytes that the store may ever take", text: { "\($0.capBytes)" }) {
-            configuration, text throws(LarderError) in
+        Setting(
+            key: "cap", summary: "most bytes of the disk that the store may take; larderctl cap changes it for now",
+            text: { "\($0.capBytes)" }
+        ) { configuration, text throws(LarderError) in
             configuration.capBytes = try Quantity.bytes(text)
         },
         Setting(key: "shards", summary: "LMDB environments; fixed at the store's creation", text: { "\($0.shards)" }) {

@@ -132,6 +132,7 @@ final class RequestHandler {
         case .listNamespaces: return try answer(id, body, listNamespaces)
         case .configureSession: return try answer(id, body, configureSession)
         case .hint: return try answer(id, body, hint)
+        case .setCap: return try answer(id, body, setCap)
         }
     }
 

@@ -20,7 +20,10 @@ extension HeatTracker {
 
     /// Reads a file that ``save(_:)`` wrote, if there is one that is whole.
     func load(_ path: String) {
-        guard let bytes = try? FileSystem.read(path, limit: Self.fileBytes(keys: keys)), bytes.count > 8 else { return }
+        let limit = Self.fileBytes(keys: keys)
+        // One of a larger store takes room that is not meant for it.
+        if FileSystem.size(path) ?? 0 > limit { try? FileSystem.remove(path) }
+        guard let bytes = try? FileSystem.read(path, limit: limit), bytes.count > 8 else { return }
         let body = Array(bytes[8...])
         let (magic, checksum) = bytes.withUnsafeBytes {
             (

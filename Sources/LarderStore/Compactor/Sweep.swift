@@ -58,7 +58,8 @@ struct Sweep {
     ) throws -> Outcome {
         // What is rewritten takes pages before those that it leaves can be used.
         let free = max(0, context.shard.mapPages - context.usedPages) * 4_096
-        var sweep = Sweep(manner: manner, wanted: bytes, movable: min(free / 4, context.shard.batchBytes), only: only)
+        let movable = if case .urgent = manner { Int.max } else { min(free / 4, context.shard.batchBytes) }
+        var sweep = Sweep(manner: manner, wanted: bytes, movable: movable, only: only)
         for session in growing { try sweep.exempt(session, context) }
         try sweep.run(&context)
         return sweep.outcome

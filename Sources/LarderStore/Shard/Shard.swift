@@ -16,7 +16,7 @@ final class Shard: Sendable {
     let environment: Environment
     let databases: Databases
     let storeID: StoreID
-    let mapPages: Int
+    let space: ShardSpace
     private let watermarks: Watermarks
     /// Blobs that must not be evicted now; one table for all shards.
     let leases: LeaseTable
@@ -114,21 +114,21 @@ final class Shard: Sendable {
         let path = "\(directory)/data.mdb"
         do throws(any Error) {
             try FileSystem.makeDirectory(directory)
+            try? FileSystem.remove(Compaction.path(directory))
             let exists = (FileSystem.size(path) ?? 0) > 0
             let found = try FileCheck.check(path: path)
             try Self.requireOurs(found, path: path)
-            if let size = FileSystem.size(path), size > configuration.mapBytes {
-                throw LarderError(
-                    .storeUnusable,
-                    "\(path) has \(size) bytes, more than the \(configuration.mapBytes) that the cap leaves it; "
-                        + "raise the cap, or move the store aside"
-                )
-            }
+            let filePages = try Self.prepare(directory, found, configuration)
+            try FileSpace.reserve("\(directory)/lock.mdb", bytes: configuration.lockBytes)
+            // A file that is to be lowered may have no free page, and what frees needs some.
+            let isLonger = filePages * 4_096 > configuration.mapBytes
             environment = try Environment(
-                path: directory, mapBytes: configuration.mapBytes, databases: Self.databaseCount,
-                readers: configuration.readers)
+                path: directory,
+                mapBytes: isLonger ? (filePages + Limits.sparePages) * 4_096 : configuration.mapBytes,
+                databases: Self.databaseCount, readers: configuration.readers)
             try environment.clearStaleReaders()
-            mapPages = try environment.information().mapBytes / 4_096
+            space = ShardSpace(
+                partBytes: configuration.partBytes, filePages: try environment.information().mapBytes / 4_096)
             let transaction = try WriteTransaction(environment)
             databases = try Databases(transaction)
             storeID = try Self.identify(
@@ -156,11 +156,29 @@ final class Shard: Sendable {
         }
     }
 
+    /// Brings a data file that is longer than the cap leaves it down as far as that can be done before it is open, and
+    /// returns the pages that it has. Throws `storeUnusable` if the cap is too small even to lower it to.
+    private static func prepare(
+        _ directory: String, _ report: FileCheck.Report, _ configuration: StoreConfiguration
+    ) throws -> Int {
+        let path = "\(directory)/data.mdb"
+        let pages = report.pages
+        guard pages > 0, configuration.frees else { return pages }
+        // What lies behind the last page was left by a commit that failed.
+        if let size = FileSystem.size(path), size > pages * 4_096 { try FileSpace.cut(path, to: pages * 4_096) }
+        guard pages * 4_096 > configuration.mapBytes else { return pages }
+        let shorter = Compaction.run(directory, pages: pages, usedPages: report.pagesInUse, configuration)
+        try configuration.requireWorkable(path: path, filePages: shorter ?? pages)
+        return shorter ?? pages
+    }
+
     private static func openingError(_ error: any Error, _ path: String) -> LarderError {
         switch error {
         case let error as LarderError: error
         case let error as FileCheck.Failure:
             LarderError(.storeUnusable, "\(error); move the store aside, or restore a copy of it")
+        case let error as SystemError where error.code == SystemError.noSpace:
+            LarderError(.storage, "\(error); free some of the disk")
         case let error as SystemError: LarderError(.storage, "\(error); give the daemon a directory that it may write")
         default: LarderError(.storage, "\(path): \(error)")
         }
@@ -218,11 +236,6 @@ final class Shard: Sendable {
         return pages
     }
 
-    /// Pages that data may take: the rest is what LMDB needs to copy pages that it changes.
-    var usablePages: Int {
-        mapPages - max(mapPages / Limits.sparePart, min(mapPages / Limits.sparePartSmall, Limits.sparePages))
-    }
-
     /// The file that keeps its memory of heat.
     var heatPath: String { "\(directory)/heat" }
 
@@ -230,10 +243,6 @@ final class Shard: Sendable {
     var highPages: Int { Int(Double(usablePages) * watermarks.high) }
     /// See ``highPages``.
     var lowPages: Int { Int(Double(usablePages) * watermarks.low) }
-
-    /// Bytes that one transaction commits together, unless a single chunk is larger: few enough that what it frees, which
-    /// can be used two commits later, is not missed.
-    var batchBytes: Int { min(Limits.bytesPerCommit, max(mapPages * 4_096 / 32, 256 << 10)) }
 }
 
 /// What waits to be freed.

@@ -7,7 +7,7 @@ import Logging
 // to the low one; and where a put finds no room, it frees what it may before it says so.
 extension ShardWriter {
     /// Sweeps in a transaction that took what is in use above the high watermark: about as much as twice what it put.
-    func sweepBeside(_ context: inout WriteContext, bytes: Int, growing: Set<UInt64>) throws {
+    func sweepBeside(_ context: inout WriteContext, bytes: Int) throws {
         guard context.usedPages > shard.highPages else { return }
         // Where all is wanted, the next look waits until there is something else to see.
         if barren > shard.mapPages * 4_096 / 2 {
@@ -18,7 +18,7 @@ extension ShardWriter {
         // Where puts wait for the writer, it rewrites less.
         shard.heat.spareWrites(isPressed: queue.withLock { $0.bytes > queueBytes / 2 })
         let excess = (context.usedPages - shard.lowPages) * 4_096
-        _ = try sweep(&context, bytes: min(excess, 2 * bytes + Limits.smallSweepBytes), .paced, growing)
+        _ = try sweep(&context, bytes: min(excess, 2 * bytes + Limits.smallSweepBytes), .paced, lastGrowing)
         queue.withLock { $0.isSweeping = true }
     }
 
@@ -114,17 +114,23 @@ extension ShardWriter {
     }
 
     /// One step of the sweep in a transaction of its own; nil if it failed.
-    private func sweepStep(
-        bytes: Int, _ manner: Sweep.Manner, _ growing: Set<UInt64>, only: UInt32? = nil
+    func sweepStep(
+        bytes: Int, _ manner: Sweep.Manner, _ growing: Set<UInt64>, only: UInt32? = nil,
+        mayRetry: Bool = true
     ) -> Sweep.Outcome? {
         do {
             var context = try WriteContext.begin(shard, scratch)
             let outcome = try sweep(&context, bytes: bytes, manner, growing, only: only)
             if outcome.didNothing { return outcome }
-            usedPages = context.usedPages
+            let used = context.usedPages
             try context.commit()
+            usedPages = used
             totals.withLock { $0.commits += 1 }
+            returnSpace()
             return outcome
+        } catch is BlockShortage {
+            returnAllSpace(until: Clock.now() + UInt64(Limits.relieveMilliseconds) * 1_000_000)
+            return mayRetry ? sweepStep(bytes: bytes / 4, manner, growing, mayRetry: false) : nil
         } catch {
             let isFull = (error as? LMDBError)?.isMapFull ?? false
             log.log(
@@ -154,7 +160,10 @@ extension ShardWriter {
             do {
                 var context = try WriteContext.begin(shard, scratch)
                 context.countEmptyCommit()
-                try context.commit()
+                try context.commit(.advances)
+                returnSpace()
+            } catch is BlockShortage {
+                returnSpace()
             } catch { log.error("a commit failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"]) }
         }
     }
@@ -169,11 +178,17 @@ extension ShardWriter {
                 queue.withLock { $0.mayHaveGraves = false }
                 return false
             }
-            usedPages = context.usedPages
+            let used = context.usedPages
             try context.commit()
             failedReaps = 0
+            usedPages = used
             totals.withLock { $0.blobsFreed += UInt64(freed.blobs) }
+            returnSpace()
             return true
+        } catch is BlockShortage {
+            // Whoever sweeps next tries again.
+            returnAllSpace(until: Clock.now() + UInt64(Limits.relieveMilliseconds) * 1_000_000)
+            return false
         } catch {
             log.error("freeing dropped state failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"])
             failedReaps += 1

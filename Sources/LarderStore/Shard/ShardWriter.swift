@@ -16,6 +16,11 @@ final class ShardWriter: Sendable {
         var mayHaveGraves: Bool
         /// True while more is in use than the low watermark allows, since the high one was passed.
         var isSweeping = false
+        /// What the data file may take from now on, in bytes, and what came of that (ShardWriter+Cap).
+        var wantedPart: Int?
+        var partAnswer: Result<Void, LarderError>?
+        /// When the data file is to be lowered a step further; nil if it need not be.
+        var lowersAt: UInt64?
     }
 
     /// What a writer has done since it started.
@@ -53,6 +58,8 @@ final class ShardWriter: Sendable {
     nonisolated(unsafe) var failedReaps = 0
     /// See ``barren``.
     nonisolated(unsafe) var waiting = 0
+    /// How far the data file is lowered. For the writer's thread only.
+    nonisolated(unsafe) var lowering = Lowering()
 
     /// Starts the writer's thread.
     ///
@@ -72,6 +79,7 @@ final class ShardWriter: Sendable {
         do { usedPages = try shard.usedPages(try ReadTransaction.renewed(shard.environment)) } catch {
             throw LarderError(.storage, "the store could not be read: \(error)")
         }
+        if configuration.frees, shard.isLowered { queue.withLock { $0.lowersAt = 0 } }
         do {
             try WorkerThread(name: "writer-\(shard.index)") { [self] in run() }.detach()
         } catch { throw LarderError(.storage, "\(error)") }
@@ -145,6 +153,8 @@ final class ShardWriter: Sendable {
         case write([any Mutation])
         case reap
         case sweep
+        case setPart(Int)
+        case lower
         case end
     }
 
@@ -154,8 +164,11 @@ final class ShardWriter: Sendable {
             case .write(let batch): write(batch)
             case .reap: reapStep()
             case .sweep: sweepIdly()
+            case .setPart(let bytes): change(part: bytes)
+            case .lower: lower()
             case .end: break loop
             }
+            if shard.isLowered { returnSpace() }
         }
         do { try shard.environment.synchronise() } catch {
             log.error("the last sync failed", metadata: ["error": "\(error)"])
@@ -164,21 +177,32 @@ final class ShardWriter: Sendable {
     }
 
     private func nextWork() -> Work {
-        queue.wait { [batchBytes = shard.batchBytes] queue -> Work? in
-            if queue.waiting.isEmpty {
-                if queue.isStopping { return .end }
-                if queue.mayHaveGraves { return .reap }
-                return queue.isSweeping ? .sweep : nil
-            }
-            var count = 0
-            var bytes = 0
-            while count < queue.waiting.count, count < Limits.putsPerCommit, count == 0 || bytes < batchBytes {
-                bytes += queue.waiting[count].byteCount
-                count += 1
-            }
-            defer { queue.waiting.removeFirst(count) }
-            return .write(Array(queue.waiting[..<count]))
-        }!
+        while true {
+            let lowersAt = queue.withLock { $0.lowersAt }
+            if let work = queue.wait(until: lowersAt, { takeWork(&$0) }) { return work }
+        }
+    }
+
+    private func takeWork(_ queue: inout Queue) -> Work? {
+        if let part = queue.wantedPart {
+            queue.wantedPart = nil
+            return .setPart(part)
+        }
+        if queue.waiting.isEmpty {
+            if queue.isStopping { return .end }
+            if queue.mayHaveGraves { return .reap }
+            if queue.isSweeping { return .sweep }
+            return queue.lowersAt.map { $0 <= Clock.now() } ?? false ? .lower : nil
+        }
+        let batchBytes = shard.batchBytes
+        var count = 0
+        var bytes = 0
+        while count < queue.waiting.count, count < Limits.putsPerCommit, count == 0 || bytes < batchBytes {
+            bytes += queue.waiting[count].byteCount
+            count += 1
+        }
+        defer { queue.waiting.removeFirst(count) }
+        return .write(Array(queue.waiting[..<count]))
     }
 
     /// Writes a batch in one transaction, or each mutation in its own where together they fail.
@@ -187,23 +211,23 @@ final class ShardWriter: Sendable {
         let deadline = Clock.deadline(seconds: Double(waitSeconds))
         makeRoomInQuotas(batch, until: deadline)
         makeRoom(bytes: batch.reduce(0) { $0 + $1.storedByteCount }, growing: growing(batch), until: deadline)
-        if case .done(let refusals) = attempt(batch) {
+        if case .done(let refusals) = attempt(batch, until: deadline) {
             finish(batch, refusals)
             return
         }
         for mutation in batch {
-            var outcome = attempt([mutation], sweeps: false)
+            var outcome = attempt([mutation], until: deadline, sweeps: false)
             // The map has room, but what was freed just now cannot be used yet,
-            if case .noRoom(_, isDisk: false) = outcome {
+            if case .noRoom(_, .map) = outcome {
                 makeFreedPagesUsable()
-                outcome = attempt([mutation], sweeps: false)
+                outcome = attempt([mutation], until: deadline, sweeps: false)
             }
             // or there is no run of pages that is long enough: what the sweep frees lies side by side.
             var place: (at: UInt64, sparesHot: Bool) = (0, true)
-            while case .noRoom(_, isDisk: false) = outcome, Clock.now() < deadline,
+            while case .noRoom(_, .map) = outcome, Clock.now() < deadline,
                 makeRun(bytes: 2 * mutation.storedByteCount, growing: growing([mutation]), from: &place)
             {
-                outcome = attempt([mutation], sweeps: false)
+                outcome = attempt([mutation], until: deadline, sweeps: false)
             }
             switch outcome {
             case .done(let refusals): finish([mutation], refusals)
@@ -215,14 +239,34 @@ final class ShardWriter: Sendable {
     func growing(_ batch: [any Mutation]) -> Set<UInt64> {
         let growing = batch.reduce(into: Set()) { $0.formUnion($1.growingSessions) }
         if !growing.isEmpty { lastGrowing = growing }
-        return lastGrowing
+        return growing
     }
 
     private enum Outcome {
         /// Committed: what each mutation is to be told.
         case done([LarderError?])
-        /// Nothing was written, because neither map nor disk had room for it.
-        case noRoom(LarderError, isDisk: Bool)
+        /// Nothing was written, because there was no room for it.
+        case noRoom(LarderError, Shortage)
+    }
+
+    private enum Shortage {
+        /// No free pages, or none that lie side by side.
+        case map
+        /// The disk is full.
+        case disk
+        /// The cap has been lowered, and leaves no blocks of the disk for so many pages.
+        case blocks(Int)
+    }
+
+    /// One transaction for all of `batch`; again, where blocks are given back that it lacked.
+    private func attempt(_ batch: [any Mutation], until deadline: UInt64, sweeps: Bool = true) -> Outcome {
+        var outcome = attempt(batch, sweeps: sweeps)
+        while case .noRoom(_, .blocks(let pages)) = outcome,
+            gainBlocks(pages: pages, growing: growing(batch), until: deadline)
+        {
+            outcome = attempt(batch, sweeps: sweeps)
+        }
+        return outcome
     }
 
     /// One transaction for all of `batch`.
@@ -241,17 +285,20 @@ final class ShardWriter: Sendable {
                     refusals.append(error)
                 }
             }
-            if sweeps { try sweepBeside(&context, bytes: bytes, growing: growing(batch)) }
+            if sweeps { try sweepBeside(&context, bytes: bytes) }
             let changed = context.changedSessions
             let hasGraves = context.hasGraves
             usedPages = context.usedPages
-            try context.commit()
+            try context.commit(bytes > 0 ? .stores : .changes)
             for session in changed { views.bump(session) }
             if hasGraves { queue.withLock { $0.mayHaveGraves = true } }
             if batch.contains(where: \.isDurable) { try shard.environment.synchronise() }
         } catch {
             let failure = writeFailure(error, bytes: bytes)
-            if failure.code == .full { return .noRoom(failure, isDisk: (error as? LMDBError)?.isMapFull != true) }
+            if let error = error as? BlockShortage { return .noRoom(failure, .blocks(error.pages)) }
+            if failure.code == .full {
+                return .noRoom(failure, (error as? LMDBError)?.isMapFull == true ? .map : .disk)
+            }
             log.error("a commit failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"])
             return .done(batch.map { _ in failure })
         }
@@ -265,6 +312,12 @@ final class ShardWriter: Sendable {
 
     /// What a failed commit means to the peer. LMDB reports a write that the disk had only part of the room for as EIO.
     private func writeFailure(_ error: any Error, bytes: Int) -> LarderError {
+        if error is BlockShortage {
+            return LarderError(
+                .full,
+                "the cap was lowered, and the store has not come down to where it has room for this chunk; put again "
+                    + "later, or raise the cap")
+        }
         if let error = error as? LMDBError, error.isMapFull {
             return LarderError(
                 .full,

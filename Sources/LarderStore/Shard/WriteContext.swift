@@ -61,8 +61,8 @@ struct WriteContext: ~Copyable {
         return WriteContext(shard, transaction, scratch, counters, usedPages: usedPages)
     }
 
-    /// Writes the counters and what namespaces take, and commits.
-    consuming func commit() throws {
+    /// Writes the counters and what namespaces take, and commits. Throws ``BlockShortage`` where the cap leaves no room.
+    consuming func commit(_ purpose: CommitPurpose = .frees) throws {
         try usage.apply(transaction, shard)
         var writer = ByteWriter()
         writer.write(counters.nextBlobID)
@@ -72,6 +72,7 @@ struct WriteContext: ~Copyable {
         try Self.countersKey.withUnsafeBytes { key in
             try Record.seal(writer, key: key).withUnsafeBytes { try transaction.put(shard.databases.meta, key, $0) }
         }
+        try shard.requireBlocks(transaction, purpose)
         let claims = claims
         let usage = usage
         let home = shard
