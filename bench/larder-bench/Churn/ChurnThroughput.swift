@@ -20,6 +20,8 @@ struct ChurnThroughput {
         let writeAmplification: Double
         let deviceAmplification: Double
         let evicted: UInt64
+        /// Commits for each batch that was put: what makes room commits too.
+        let commitsPerBatch: Double
         let pageIns: (all: Int, missed: Int)
     }
 
@@ -36,6 +38,7 @@ struct ChurnThroughput {
         detail["refused"] = "\(rounds.reduce(0) { $0 + $1.empty.refused + $1.churn.refused + $1.roomy.refused })"
         detail["sessions_paged_in"] = "\(rounds.reduce(0) { $0 + $1.pageIns.all })"
         detail["of_them_evicted_in_part"] = "\(rounds.reduce(0) { $0 + $1.pageIns.missed })"
+        detail["commits_a_batch"] = formatted(median { $0.commitsPerBatch }, 2)
         detail["evicted_chunks"] = "\(rounds.reduce(0) { $0 + $1.evicted })"
         detail["put_over_cap"] = formatted(median { Double($0.churn.storedBytes) } / Double(options.capBytes), 2)
         detail["raw_over_stored"] = formatted(
@@ -88,6 +91,7 @@ struct ChurnThroughput {
             overshoot: max(0, files.largest - store.capBytes), samples: files.samples,
             writeAmplification: (grown("put_bytes") + grown("moved_bytes")) / grown("put_bytes"),
             deviceAmplification: Double(deviceBytes) / grown("put_bytes"),
-            evicted: after["evicted_cold_chunks"] - before["evicted_cold_chunks"], pageIns: pageIns)
+            evicted: after["evicted_cold_chunks"] - before["evicted_cold_chunks"],
+            commitsPerBatch: grown("commits") / (Double(churn.rawBytes) / Double(ChurnWriter.batch << 20)), pageIns: pageIns)
     }
 }
