@@ -13,6 +13,7 @@ sys.dont_write_bytecode = True
 
 from protocol_encoding import *  # noqa: E402,F403
 from protocol_encoding import fields_of, type_of  # noqa: E402
+from protocol_hints import hints  # noqa: E402
 from protocol_hostile import connection_vectors, hostile_vectors  # noqa: E402
 
 U16, U32, U64 = 2**16 - 1, 2**32 - 1, 2**64 - 1
@@ -363,7 +364,7 @@ def facts_and_refusals():
 
 
 def golden_vectors():
-    for group in (handshake_and_models(), sessions(), namespaces(), chunks(), facts_and_refusals()):
+    for group in (handshake_and_models(), sessions(), namespaces(), hints(), chunks(), facts_and_refusals()):
         for name, kind, request_id, fields, *rest in group:
             content = rest[0] if rest else b""
             message = "refusal" if kind == "refusal" else max(
@@ -384,7 +385,8 @@ def document():
     tables = {
         "message_types": MESSAGE_TYPES, "component_kinds": COMPONENT_KINDS, "element_types": ELEMENT_TYPES,
         "encodings": ENCODINGS, "encoding_choices": ENCODING_CHOICES, "acknowledgements": ACKNOWLEDGEMENTS,
-        "sharing": SHARING, "admissions": ADMISSIONS, "error_codes": ERROR_CODES, "limits": LIMITS,
+        "sharing": SHARING, "admissions": ADMISSIONS, "hint_kinds": HINT_KINDS, "hint_outcomes": HINT_OUTCOMES,
+        "hint_bounds": HINT_BOUNDS, "error_codes": ERROR_CODES, "limits": LIMITS,
     }
     vectors, hostile, connections = list(golden_vectors()), list(hostile_vectors()), list(connection_vectors())
     for group in (vectors, hostile, connections):

@@ -82,6 +82,7 @@ def bad_requests():
     yield "session_name_surrogate", "open_session", string("n") + text(BAD_TEXTS["surrogate"]) + u32(1) + u8(1), "invalidArgument"
     yield from bad_policies()
     yield from bad_puts()
+    yield from bad_hints()
     get_item = NAME + u32(0) + u32(0)
     yield "empty", "get", b"", "malformed"
     yield "4097_items", "get", u32(LIMITS["batch_items"] + 1) + get_item * 4, "invalidArgument"
@@ -135,6 +136,23 @@ def bad_policies():
     yield "admission_2", "configure_namespace", change(64, u8(2)), "invalidArgument"
     yield "trailing_byte", "configure_namespace", change(0, b"\x00"), "malformed"
     yield "namespace_overlong", "configure_namespace", text(BAD_TEXTS["overlong"]) + u16(0), "invalidArgument"
+
+
+def bad_hints():
+    head = u32(1) + u8(1) + u8(0) + u32(40)
+    track = u8(2) + u64(65) + u64(0) + u64(5) + u16(0) + u16(0)
+    yield "empty", "hint", b"", "malformed"
+    yield "4097_hints", "hint", u32(LIMITS["batch_items"] + 1), "invalidArgument"
+    yield "hint_missing", "hint", u32(1), "malformed"
+    for kind in (0, 6, 255):
+        yield f"kind_{kind}", "hint", u32(1) + u8(kind) + bytes(30), "invalidArgument"
+    yield "target_3", "hint", head + u8(3) + bytes(24), "invalidArgument"
+    yield "range_cut", "hint", head + u8(0) + bytes(23), "malformed"
+    yield "trailing_byte", "hint", head + u8(0) + bytes(25), "malformed"
+    yield "namespace_latin_1", "hint", head + u8(1) + text(b"\xe9") + bytes(10), "invalidArgument"
+    yield "4097_keys", "hint", head + track + u32(LIMITS["batch_items"] + 1), "invalidArgument"
+    yield "key_cut", "hint", head + track + u32(1) + bytes(31), "malformed"
+    yield "keys_missing", "hint", head + u8(1) + string("n") + u32(1) + u16(0), "malformed"
 
 
 def bad_puts():
@@ -218,6 +236,11 @@ def bad_answers():
     yield "1001_namespaces", "list_namespaces", over_page, "invalidArgument"
     yield "policy_cut", "list_namespaces", u32(1) + u32(1) + string("n") + u32(0) + u64(0) + policy, "malformed"
     yield "trailing_byte", "configure_session", b"\x00", "malformed"
+    yield "4097_results", "hint", u32(LIMITS["batch_items"] + 1), "invalidArgument"
+    yield "outcome_5", "hint", u32(1) + u8(5) + bytes(23), "invalidArgument"
+    yield "bound_10", "hint", u32(1) + u8(0) + u8(10) + bytes(22), "invalidArgument"
+    yield "reason_missing", "hint", u32(1) + bytes(22), "malformed"
+    yield "trailing_byte", "hint", u32(1) + bytes(25), "malformed"
     yield "1001_facts", "stat", over_page, "invalidArgument"
     yield "1001_counters", "stat", u32(0) + over_page, "invalidArgument"
     yield "1001_damaged", "verify", u64(0) + u64(0) + over_page, "invalidArgument"

@@ -159,4 +159,31 @@ public enum Limits {
     public static let heatEntries = 1 << 20
     /// Lines whose last use is remembered, for all shards together.
     public static let activeLines = 1 << 16
+
+    // Hints.
+
+    /// The highest priority of a hint; its negative is the lowest.
+    public static let hintPriority: Int8 = 100
+    /// Seconds that a retention lasts at most: a tool, or a person, that takes longer is not waited for.
+    public static let retainSeconds: UInt32 = 86_400
+    /// Seconds that a pin lasts at most.
+    public static let pinSeconds: UInt32 = 3_600
+    /// Chunks that one hint covers.
+    public static let chunksPerHint = 16_384
+    /// Chunks that the hints of one request look at.
+    public static let chunksPerHints = 1 << 18
+    /// The part of a shard, one in so many, that may be retained; and likewise pinned.
+    public static let hintedPart = 2
+    /// The part of a shard, one in so many, that one namespace may retain; and likewise pin.
+    public static let hintedPartOfNamespace = 4
+    /// Retentions of one shard.
+    public static let retentions = 1_024
+    /// Retentions of one namespace in one shard.
+    public static let retentionsPerNamespace = 512
+    /// Lines of one retention.
+    public static let linesPerRetention = 256
+    /// Pins of one connection.
+    public static let pinsPerConnection = 64
+    /// Blobs that are pinned at once, by all connections.
+    public static let pinnedBlobs = 1 << 17
 }

@@ -92,17 +92,14 @@ public struct SweepRule: Sendable {
     }
 
     /// Counts a use of a key that may be part of one counted before: a page-in after the resume that named the chunk. It is
-    /// as recent as now, and one more use only if the last is more than ``turn`` ticks ago.
-    public mutating func refresh(_ key: UInt64) {
-        if let last = table.lastUse(of: key), clock <= last + Self.turn {
+    /// as recent as now, and one more use only if the last was before `turn`, the time at which the worker's turn began.
+    public mutating func refresh(_ key: UInt64, turn: UInt64) {
+        if let last = table.lastUse(of: key), last >= turn {
             table.touch(key, at: clock)
         } else {
             use(key)
         }
     }
-
-    /// Ticks in which a worker's turn ends, about, while others' turns go on.
-    static let turn: UInt64 = 128
 
     /// Makes a key the next to be dropped, until its next use.
     public mutating func demote(_ key: UInt64) { table.demote(key) }
@@ -120,11 +117,12 @@ public struct SweepRule: Sendable {
     }
 
     private mutating func isWorthKeeping(_ key: UInt64, lastUse: UInt64, bias: Double) -> Bool {
+        if table.isDemoted(key) { return false }
         switch configuration.policy {
         case .heat, .lru:
             let threshold = threshold()
             return table.heat(of: key, usedBy: lastUse).map { $0 + bias > threshold } ?? false
-        case .s3fifo: return (table.frequency(of: key) ?? 1) > 1 && !table.isDemoted(key)
+        case .s3fifo: return (table.frequency(of: key) ?? 1) > 1
         case .fifo: return false
         }
     }

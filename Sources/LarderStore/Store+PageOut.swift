@@ -192,6 +192,8 @@ struct PlannedChunk {
     let component: Component
     let modelID: UInt32
     let namespaceID: UInt32
+    /// When the worker's turn began (``StoreReader/turn``).
+    let turn: UInt64?
     /// True if its tokens are counted (``ModelDeclaration/countingComponent``).
     let countsTokens: Bool
     let shape: ChunkShape

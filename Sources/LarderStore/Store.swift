@@ -19,12 +19,14 @@ public final class Store: Sendable {
     let catalog: Catalog
     let log: Logger
     let views = ViewGeneration()
-    let leases = LeaseTable()
+    let leases: LeaseTable
     let turns = TurnClock()
     let quotas = Quotas()
     let housekeeper = Housekeeper()
     let speed = PageInSpeed()
     let savings: Savings
+    /// Requests with hints, so far.
+    let hintRequests = Monitor<UInt64>(0)
     /// Held, by name, while a session of that name is made: names are unique over all shards.
     private let naming = (0..<64).map { _ in Monitor<Void>(()) }
     private let damage = Monitor<UInt64>(0)
@@ -39,6 +41,7 @@ public final class Store: Sendable {
         self.configuration = configuration
         self.log = log
         lock = try Self.lock(configuration.directory)
+        leases = LeaseTable(now: configuration.now)
         var shards: [Shard] = []
         var storeID = StoreID()
         for index in 0..<configuration.shards {
@@ -301,6 +304,7 @@ public final class Store: Sendable {
             ("put_bytes", done.reduce(0) { $0 + $1.putBytes }), ("swept_bytes", done.reduce(0) { $0 + $1.sweptBytes }),
             ("moved_bytes", done.reduce(0) { $0 + $1.movedBytes }),
         ]
+            + hintStatistics
             + EvictionRule.allCases.map { rule in
                 ("evicted_\(rule.name)_chunks", done.reduce(0) { $0 + ($1.evicted[rule] ?? 0) })
             } + [

@@ -24,6 +24,8 @@ public struct StoreConfiguration: Sendable {
     public var policy = SweepPolicy.heat
     /// Bytes that may be written to the device in a day; 0 for no bound.
     public var wearBudget: UInt64 = 0
+    /// Nanoseconds of a clock that never goes back: what leases, pins and retentions end by.
+    public var now: @Sendable () -> UInt64 = { Clock.now() }
     /// False to leave dropped state where it is: for looking at a store.
     public var frees = true
     /// Seconds after which what was counted of savings is written.

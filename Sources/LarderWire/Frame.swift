@@ -58,6 +58,8 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
     case report = 0x001B
     /// How fast do a model's workers compute?
     case setPrefillRate = 0x001C
+    /// What is to come of state?
+    case hint = 0x001D
 }
 
 /// The 16 bytes before every message (Docs/PROTOCOL.md, "Frame").

@@ -28,22 +28,14 @@ public struct Match: Request {
         writer.write(namespace)
         writer.write(modelID)
         writer.write(component)
-        writer.write(UInt32(keys.count))
-        for key in keys { key.write(to: &writer) }
+        writer.write(keys)
     }
 
     public init(from reader: inout ByteReader) throws(LarderError) {
         namespace = try reader.readString("namespace")
         modelID = try reader.read(UInt32.self, "model id")
         component = try reader.read(UInt16.self, "component")
-        let count = Int(try reader.read(UInt32.self, "keys"))
-        guard count <= Limits.batchItems else {
-            throw LarderError(
-                .invalidArgument, "keys has \(count) items; send at most \(Limits.batchItems) in one request")
-        }
-        keys = []
-        keys.reserveCapacity(min(count, reader.remaining / PrefixKey.byteCount))
-        for _ in 0..<count { keys.append(try PrefixKey(from: &reader)) }
+        keys = try reader.readKeys()
     }
 }
 

@@ -16,6 +16,7 @@ struct Larderctl: ParsableCommand {
         subcommands: [
             Status.self, Models.self, Sessions.self, Show.self, ExplainCommand.self, Fork.self, Truncate.self,
             Drop.self,
+            Retain.self, PinCommand.self, Demote.self, PrefetchCommand.self,
             Verify.self, NamespaceCommand.self, TimeToLive.self, ReportCommand.self, PrefillRateCommand.self,
             Simulate.self,
         ])

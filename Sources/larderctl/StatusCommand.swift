@@ -44,6 +44,10 @@ struct Status: ParsableCommand {
             )
             print("resume   \(stat["resumes_total"]) asked, \(stat["tokens_resumed_total"]) tokens found")
             print(
+                "hints    \(stat["retentions"]) retentions of \(Format.bytes(stat["retained_bytes"])); "
+                    + "\(stat["pinned_blobs"]) chunks of \(Format.bytes(stat["pinned_bytes"])) pinned"
+            )
+            print(
                 "work     \(stat["connections"]) connections, \(stat["requests_total"]) requests, "
                     + "\(stat["refusals_total"]) refused; queue \(Format.bytes(stat["queue_bytes"])); "
                     + "\(stat["commits"]) commits"

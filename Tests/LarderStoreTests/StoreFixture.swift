@@ -8,6 +8,8 @@ import Logging
 final class StoreFixture {
     let directory: TemporaryDirectory
     let configuration: StoreConfiguration
+    /// What leases, pins and retentions end by.
+    let clock = TestClock()
     private(set) var store: Store
     private(set) var reader: StoreReader
 
@@ -31,6 +33,7 @@ final class StoreFixture {
             directory: self.directory.path + "/store", capBytes: capBytes, shards: shards, queueBytes: 8 << 20,
             readers: 32)
         adjust(&configuration)
+        configuration.now = { [clock] in clock.now }
         self.configuration = configuration
         store = try Store(configuration, log: Self.silent)
         reader = StoreReader(store, userID: 1_000)
@@ -91,6 +94,17 @@ final class StoreFixture {
         return try outcome.wait { $0 }![0].get()
     }
 
+    /// Puts a chunk of attention by its key alone; returns why it was refused.
+    func put(_ session: UInt64, offset: UInt64, tokens: UInt32, key: PrefixKey) throws -> ErrorCode? {
+        let outcome = Monitor<Store.PageOutResult?>(nil)
+        let item = PageOutItem(
+            session: session, rank: 0, component: 0, offset: offset, tokens: tokens, bytes: nil, prefixKey: key)
+        store.pageOut([item], encoding: .auto, acknowledgement: .committed, reader: reader) { results in
+            outcome.signal { $0 = results[0] }
+        }
+        return code { _ = try outcome.wait { $0 }!.get() }
+    }
+
     func get(_ session: UInt64, component: UInt16, offset: UInt64, firstLayer: UInt32 = 0, layers: UInt32 = 0) throws
         -> [UInt8]
     {
@@ -107,6 +121,15 @@ final class StoreFixture {
         _ = try results[0].get()
         return Array(buffer!)
     }
+}
+
+/// The machine's clock, and what a test puts it forward by.
+final class TestClock: Sendable {
+    private let ahead = Monitor<UInt64>(0)
+
+    var now: UInt64 { Clock.now() + ahead.withLock { $0 } }
+
+    func advance(seconds: UInt64) { ahead.withLock { $0 += seconds * 1_000_000_000 } }
 }
 
 /// The code of the ``LarderError`` that `body` throws; nil if it throws none.

@@ -194,4 +194,18 @@ import Testing
         let item: Refusal = try decode("refusal_of_item")
         #expect(item.error == LarderError(.wrongLength, "item 7") && item.item == 7)
     }
+
+    @Test func hints() throws {
+        let hints = try decode("hint_request", as: GiveHints.self).hints
+        #expect(hints.map(\.kind) == [.retain, .pin, .prefetch, .demote, .share])
+        #expect(hints.map(\.priority) == [100, 0, -1, -128, 127] && hints.map(\.seconds) == [40, 600, 0, .max, 1])
+        #expect(hints[0].target == .session(65, from: 1_536, to: .max))
+        let keys = [PrefixKey(Array(0..<32))!, PrefixKey(Array(64..<96))!]
+        #expect(hints[1].target == .keys(namespace: "agents", modelID: 7, component: 2, keys: keys))
+        #expect(hints[4].target == .track(66, from: 0, to: 1_024, rank: 3, component: 1, keys: keys))
+        let results = try decode("hint_answer", as: HintResults.self).results
+        #expect(results.map(\.outcome) == [.accepted, .clipped, .deferred, .rejected, .missing])
+        #expect(results[0] == HintResult(.accepted, from: 1_536, to: 1_700, seconds: 40))
+        #expect(results[4] == HintResult(.missing, .stored, from: .max, to: .max - 1, seconds: .max, reason: "é"))
+    }
 }

@@ -54,6 +54,9 @@ import Testing
         #expect(all.acknowledgements == table(Acknowledgement.allCases))
         #expect(all.sharing == table(Sharing.allCases))
         #expect(all.admissions == table(Admission.allCases))
+        #expect(all.hintKinds == table(HintKind.allCases))
+        #expect(all.hintOutcomes == table(HintOutcome.allCases))
+        #expect(all.hintBounds == table(HintBound.allCases))
         #expect(all.errorCodes == table(ErrorCode.allCases))
     }
 
@@ -90,6 +93,9 @@ import Testing
         for choice in EncodingChoice.allCases { #expect(rows.contains("`\(choice)` \(choice.rawValue)")) }
         for sharing in Sharing.allCases { #expect(rows.contains("`\(sharing)` \(sharing.rawValue)")) }
         for admission in Admission.allCases { #expect(rows.contains("`\(admission)` \(admission.rawValue)")) }
+        for kind in HintKind.allCases { #expect(rows.contains("`\(kind)` \(kind.rawValue)")) }
+        for outcome in HintOutcome.allCases { #expect(rows.contains("`\(outcome)` \(outcome.rawValue)")) }
+        for bound in HintBound.allCases { #expect(rows.contains("`\(bound)` \(bound.rawValue)")) }
         for level in Acknowledgement.allCases { #expect(rows.contains("`\(level)` \(level.rawValue)")) }
     }
 

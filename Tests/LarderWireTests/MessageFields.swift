@@ -271,6 +271,43 @@ extension StatAnswer {
     }
 }
 
+extension Hint {
+    init(_ fields: Fields) throws {
+        self.init(
+            try fields["hint"].named(), try HintTarget(fields), priority: try fields["priority"].number(),
+            seconds: try fields["seconds"].number())
+    }
+}
+
+extension HintTarget {
+    init(_ fields: Fields) throws {
+        func keys() throws -> [PrefixKey] { try fields["keys"].list { try PrefixKey(hexadecimal: $0.text()) } }
+        switch try fields["target"].number(UInt8.self) {
+        case 0:
+            self = .session(
+                try fields["session"].number(), from: try fields["from"].number(), to: try fields["to"].number())
+        case 1:
+            self = .keys(
+                namespace: try fields["namespace"].text(), modelID: try fields["model_id"].number(),
+                component: try fields["component"].number(), keys: try keys())
+        case 2:
+            self = .track(
+                try fields["session"].number(), from: try fields["from"].number(), to: try fields["to"].number(),
+                rank: try fields["rank"].number(), component: try fields["component"].number(), keys: try keys())
+        default: throw Fields.FieldError(what: "target is not 0, 1 or 2")
+        }
+    }
+}
+
+extension HintResult {
+    init(_ fields: Fields) throws {
+        self.init(
+            try fields["outcome"].named(), try fields["bound"].named(), from: try fields["from"].number(),
+            to: try fields["to"].number(), seconds: try fields["seconds"].number(),
+            reason: try fields["reason"].text())
+    }
+}
+
 extension Refusal {
     init(_ fields: Fields) throws {
         let item = try fields["item"]

@@ -160,6 +160,7 @@ struct MessageTable: Sendable {
         "configure_session": request(ConfigureSession.self) {
             ConfigureSession(session: try $0["session"].number(), ttlSeconds: try $0["ttl_seconds"].number())
         },
+        "hint": request(GiveHints.self) { GiveHints(hints: try $0["hints"].list(Hint.init)) },
     ]
 
     static let answers: [String: MessageTable] = [
@@ -224,6 +225,7 @@ struct MessageTable: Sendable {
             NamespaceList(namespaces: try $0["namespaces"].list(NamespaceSummary.init))
         },
         "configure_session": answer(to: ConfigureSession.self) { _ in Done() },
+        "hint": answer(to: GiveHints.self) { HintResults(results: try $0["results"].list(HintResult.init)) },
     ]
 
     static let progress: [String: MessageTable] = [

@@ -44,6 +44,9 @@ struct ProtocolVectors: Decodable, Sendable {
     let acknowledgements: [String: UInt8]
     let sharing: [String: UInt8]
     let admissions: [String: UInt8]
+    let hintKinds: [String: UInt8]
+    let hintOutcomes: [String: UInt8]
+    let hintBounds: [String: UInt8]
     let errorCodes: [String: UInt16]
     let limits: [String: UInt64]
     let vectors: [Golden]
@@ -56,6 +59,9 @@ struct ProtocolVectors: Decodable, Sendable {
         case elementTypes = "element_types"
         case encodingChoices = "encoding_choices"
         case errorCodes = "error_codes"
+        case hintKinds = "hint_kinds"
+        case hintOutcomes = "hint_outcomes"
+        case hintBounds = "hint_bounds"
     }
 
     static let all: ProtocolVectors = {
@@ -76,6 +82,7 @@ indirect enum Fields: Decodable, Sendable {
     case null
     case flag(Bool)
     case number(UInt64)
+    case negative(Int64)
     case text(String)
     case list([Fields])
     case object([String: Fields])
@@ -88,6 +95,8 @@ indirect enum Fields: Decodable, Sendable {
             self = .flag(flag)
         } else if let number = try? value.decode(UInt64.self) {
             self = .number(number)
+        } else if let number = try? value.decode(Int64.self) {
+            self = .negative(number)
         } else if let text = try? value.decode(String.self) {
             self = .text(text)
         } else if let list = try? value.decode([Fields].self) {
@@ -111,10 +120,12 @@ indirect enum Fields: Decodable, Sendable {
     var isNull: Bool { if case .null = self { true } else { false } }
 
     func number<T: FixedWidthInteger>(_: T.Type = T.self) throws -> T {
-        guard case .number(let value) = self, let number = T(exactly: value) else {
-            throw FieldError(what: "\(self) is no \(T.self)")
+        switch self {
+        case .number(let value): if let number = T(exactly: value) { return number }
+        case .negative(let value): if let number = T(exactly: value) { return number }
+        default: break
         }
-        return number
+        throw FieldError(what: "\(self) is no \(T.self)")
     }
 
     func text() throws -> String {

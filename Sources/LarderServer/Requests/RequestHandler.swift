@@ -131,6 +131,7 @@ final class RequestHandler {
         case .configureNamespace: return try answer(id, body, configureNamespace)
         case .listNamespaces: return try answer(id, body, listNamespaces)
         case .configureSession: return try answer(id, body, configureSession)
+        case .hint: return try answer(id, body, hint)
         }
     }
 

@@ -33,7 +33,8 @@ extension WriteContext {
     /// Evicts a chunk; one of attention only after all that lies behind it in its line's track, from the tail: as much as
     /// frees `bytes`, and at most `limit` chunks. Stops at one that is to stay.
     mutating func evictTail(
-        from owner: BlobOwner, bytes: Int, limit: Int, rule: EvictionRule, stays: (ChunkRecord) -> Bool
+        from owner: BlobOwner, bytes: Int, limit: Int, rule: EvictionRule,
+        stays: ((key: ChunkKey, record: ChunkRecord)) -> Bool
     ) throws -> TailEviction {
         let key = owner.chunk
         var result = TailEviction()
@@ -46,7 +47,8 @@ extension WriteContext {
         var next = chunk.isLink ? try last(of: key) : (key, chunk)
         while let (place, record) = next, result.evicted < limit, result.freedBytes < bytes {
             let isLast = place == key
-            guard isLast || !stays(record), let freed = try evict(place, record, from: &line, rule: rule) else {
+            guard isLast || !stays((place, record)), let freed = try evict(place, record, from: &line, rule: rule)
+            else {
                 result.mustStay = true
                 break
             }

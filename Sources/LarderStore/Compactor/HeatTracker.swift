@@ -86,19 +86,24 @@ final class HeatTracker: Sendable {
     private static let shortQuantile = 0.8
 
     /// A chunk was paged in, or put where it was stored already: perhaps as part of a turn that was counted.
-    func refresh(_ key: UInt64) {
+    ///
+    /// - Parameter turn: when that turn began (``StoreReader/turn``); nil for a worker that began none.
+    func refresh(_ key: UInt64, turn: UInt64?) {
         turns.countChunk()
         state.withLock { state in
             state.rule.advance(to: turns.now)
-            state.rule.refresh(key)
+            state.rule.refresh(key, turn: turn ?? turns.now)
         }
     }
 
     /// Chunks were put, or a resume or a match named them.
     func use(_ keys: some Sequence<UInt64>) {
         state.withLock { state in
-            state.rule.advance(to: turns.now)
-            for key in keys { state.rule.use(key) }
+            for key in keys {
+                turns.countChunk()
+                state.rule.advance(to: turns.now)
+                state.rule.use(key)
+            }
         }
     }
 
@@ -107,6 +112,21 @@ final class HeatTracker: Sendable {
 
     /// A chunk was rewritten by the sweep.
     func moved(_ key: UInt64) { state.withLock { $0.rule.moved(key) } }
+
+    /// Makes chunks the next to go, until their next use.
+    func demote(_ keys: some Sequence<UInt64>) {
+        state.withLock { state in for key in keys { state.rule.demote(key) } }
+    }
+
+    /// What lies at or beyond an offset of some lines is in use no longer, until its next use.
+    func forget(lines: some Sequence<UInt64>, from offset: UInt64) {
+        state.withLock { state in
+            for line in lines {
+                guard let known = state.lines[line], known.end > offset else { continue }
+                state.lines[line]!.end = offset
+            }
+        }
+    }
 
     /// The lines of a session's path are in use, each up to an offset.
     func use(lines: some Sequence<(line: UInt64, end: UInt64)>) {

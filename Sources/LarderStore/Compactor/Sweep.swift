@@ -126,12 +126,16 @@ struct Sweep {
         _ id: UInt64, _ rule: EvictionRule, limit: Int, _ context: inout WriteContext
     ) throws -> WriteContext.TailEviction {
         let owners = try BlobLog.owners(of: id, limit: 1, context.transaction, context.shard)
-        let heat = context.shard.heat
+        let shard = context.shard
         let sparesHot = (rule == .cold || rule == .quota) && sparesHot
+        let bias = (try? context.line(owners[0].line)).map { $0.map { shard.quotas.bias($0.namespaceID) } ?? 0 } ?? 0
         let result = try context.evictTail(
             from: BlobOwner(id, owners[0]), bytes: wanted - outcome.freedBytes, limit: limit, rule: rule
         ) { behind in
-            sparesHot && heat.keeps(behind.heatKey)
+            guard sparesHot else { return false }
+            let lastUse = shard.heat.lastUse(of: [(behind.key.line, behind.key.offset)])
+            return shard.heat.keeps(behind.record.heatKey, lastUse: lastUse, bias: bias)
+                || shard.retentions.keeps([behind])
         }
         outcome.freedBytes += result.freedBytes
         outcome.evicted[rule, default: 0] += result.evicted
@@ -166,6 +170,7 @@ struct Sweep {
         }
         if shard.quotas.isReserved(namespaceID) { return .stays }
         if !sparesHot { return .goes(.cold) }
+        if shard.retentions.keeps(chunks.lazy.map { ($0.key, $0.record) }) { return .stays }
         let heat = shard.heat
         let lastUse = heat.lastUse(of: chunks.map { ($0.key.line, $0.key.offset) })
         let bias = shard.quotas.bias(namespaceID)

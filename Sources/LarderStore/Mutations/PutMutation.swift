@@ -12,6 +12,7 @@ struct PreparedChunk: Sendable {
     let component: Component
     let modelID: UInt32
     let namespaceID: UInt32
+    let turn: UInt64?
     /// True if its tokens are counted (``ModelDeclaration/countingComponent``).
     let countsTokens: Bool
     let shape: ChunkShape
@@ -32,6 +33,7 @@ struct PreparedChunk: Sendable {
         component = plan.component
         modelID = plan.modelID
         namespaceID = plan.namespaceID
+        turn = plan.turn
         countsTokens = plan.countsTokens
         shape = plan.shape
         prefix = plan.prefix
@@ -186,7 +188,7 @@ final class PutMutation: Mutation, @unchecked Sendable {
         let known = try shared(chunk, to: session.head, &context)
         let record = try known ?? write(chunk, to: session.head, namespaceID: session.namespaceID, &context)
         if known != nil {
-            context.shard.heat.refresh(record.heatKey)
+            context.shard.heat.refresh(record.heatKey, turn: chunk.turn)
         } else {
             context.shard.heat.use(CollectionOfOne(record.heatKey))
         }

@@ -71,6 +71,7 @@ final class DropMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable {
     private let counts: SessionCounts
     /// The namespace that then has a session less.
     private var left: UInt32?
+    private var behind: LeftBehind?
 
     init(session: UInt64, counts: SessionCounts) {
         self.session = session
@@ -80,12 +81,16 @@ final class DropMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable {
     func apply(_ context: inout WriteContext) throws {
         left = nil
         guard let record = try context.session(session) else { throw LarderError.unknown(session: session) }
+        behind = try context.leftBehind(by: session, head: record.head, at: 0)
         if try context.forget(session, record) { left = record.namespaceID }
         value = ()
     }
 
     override func complete(_ failure: LarderError?) {
-        if failure == nil, let left { counts.remove(left) }
+        if failure == nil {
+            if let left { counts.remove(left) }
+            behind?.loseWeight()
+        }
         super.complete(failure)
     }
 }
@@ -105,6 +110,7 @@ extension WriteContext {
 final class TruncateMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable {
     private let session: UInt64
     private let offset: UInt64
+    private var behind: LeftBehind?
 
     init(session: UInt64, offset: UInt64) {
         self.session = session
@@ -113,12 +119,18 @@ final class TruncateMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendab
 
     func apply(_ context: inout WriteContext) throws {
         guard var record = try context.session(session) else { throw LarderError.unknown(session: session) }
+        behind = try context.leftBehind(by: session, head: record.head, at: offset)
         let head = try context.cut(session, head: record.head, at: offset)
         if head != record.head {
             record.head = head
             try context.put(record, session: session)
         }
         value = ()
+    }
+
+    override func complete(_ failure: LarderError?) {
+        if failure == nil { behind?.loseWeight() }
+        super.complete(failure)
     }
 }
 
@@ -130,6 +142,7 @@ final class ForkMutation: AwaitedMutation<UInt64>, Mutation, @unchecked Sendable
     private let catalog: Catalog
     private var place: SessionPlace
     private var isDone = false
+    private var behind: LeftBehind?
 
     init(parent: UInt64, offset: UInt64, name: String, catalog: Catalog) {
         self.parent = parent
@@ -160,6 +173,7 @@ final class ForkMutation: AwaitedMutation<UInt64>, Mutation, @unchecked Sendable
             )
         }
         try place.take(record.namespaceID)
+        if offset < end { behind = try context.leftBehind(by: parent, head: record.head, at: offset) }
         let id = context.takeSessionID()
         var fork = SessionRecord(
             namespaceID: record.namespaceID, name: name,
@@ -175,6 +189,7 @@ final class ForkMutation: AwaitedMutation<UInt64>, Mutation, @unchecked Sendable
 
     override func complete(_ failure: LarderError?) {
         place.settle(isUsed: isDone && failure == nil)
+        if failure == nil { behind?.loseWeight() }
         super.complete(failure)
     }
 
@@ -210,7 +225,7 @@ extension LarderError {
         LarderError(
             .full,
             "the store has reached its cap, and all that is stored is of this session, pinned, under lease or reserved; "
-                + "drop sessions that are not wanted, or raise the cap")
+                + "release pins, drop sessions that are not wanted, or raise the cap")
     }
 
     static func quotaReached(_ maximum: UInt64) -> LarderError {

@@ -4,30 +4,39 @@ import Logging
 
 /// Brings sessions into the page cache, one after another, on a thread that starts with the first.
 final class Prefetcher: Sendable {
-    private struct Wish {
-        let session: UInt64
-        let atMost: UInt64
+    /// What is to be brought.
+    enum Wish {
+        /// What a resume up to `to` would load and ends after `from`.
+        case session(UInt64, from: UInt64, to: UInt64)
+        /// Blobs, by shard and id.
+        case blobs([(shard: Int, id: UInt64)])
     }
 
     private struct State {
         var wishes: [Wish] = []
         var isRunning = false
+        /// True while it works on a wish.
+        var isBusy = false
         var isStopping = false
     }
 
     private let state = Monitor(State())
 
     /// Leaves a wish. Throws `busy` when too many wait.
-    func add(session: UInt64, atMost: UInt64, _ store: Store) throws(LarderError) {
-        let mustStart = try state.withLock { state throws(LarderError) in
+    ///
+    /// - Returns: true if no other comes before it.
+    @discardableResult
+    func add(_ wish: Wish, _ store: Store) throws(LarderError) -> Bool {
+        let (mustStart, isNext) = try state.withLock { state throws(LarderError) in
             if state.isStopping { throw LarderError(.shuttingDown, "the daemon is shutting down; reconnect later") }
             guard state.wishes.count < Limits.prefetches else {
                 throw LarderError(
                     .busy, "\(Limits.prefetches) sessions wait to be prefetched, the limit; ask again later")
             }
-            state.wishes.append(Wish(session: session, atMost: atMost))
+            let isNext = state.wishes.isEmpty && !state.isBusy
+            state.wishes.append(wish)
             defer { state.isRunning = true }
-            return !state.isRunning
+            return (!state.isRunning, isNext)
         }
         if mustStart {
             do { try WorkerThread(name: "prefetch") { [self] in run(store) }.detach() } catch {
@@ -39,6 +48,7 @@ final class Prefetcher: Sendable {
             }
         }
         state.signal { _ in }
+        return isNext
     }
 
     /// Ends the thread, if there is one.
@@ -52,22 +62,35 @@ final class Prefetcher: Sendable {
         let reader = StoreReader(store, userID: Process.userID)
         while let wish = nextWish() {
             do throws(LarderError) {
-                let plan = try reader.resume(session: wish.session, atMost: wish.atMost)
-                var chunks = plan.chunks[...]
-                while !chunks.isEmpty, !state.withLock({ $0.isStopping }) {
-                    try reader.warm(session: wish.session, &chunks)
-                }
+                try bring(wish, reader)
             } catch {
-                store.log.debug("not prefetched", metadata: ["session": "\(wish.session)", "reason": "\(error)"])
+                store.log.debug("not prefetched", metadata: ["wish": "\(wish)", "reason": "\(error)"])
             }
         }
         state.signal { $0.isRunning = false }
     }
 
+    private func bring(_ wish: Wish, _ reader: StoreReader) throws(LarderError) {
+        switch wish {
+        case .session(let session, let from, let to):
+            var chunks = try reader.resume(session: session, atMost: to).chunks.filter { $0.end > from }[...]
+            while !chunks.isEmpty, !state.withLock({ $0.isStopping }) { try reader.warm(session: session, &chunks) }
+        case .blobs(let blobs):
+            for blob in blobs where !state.withLock({ $0.isStopping }) {
+                try reader.read(shard: blob.shard) { transaction, shard in
+                    if let stored = try BlobLog.find(blob.id, transaction, shard) { Memory.willNeed(stored) }
+                }
+            }
+        }
+    }
+
     private func nextWish() -> Wish? {
         state.wait { state -> Wish?? in
+            state.isBusy = false
             if state.isStopping { return .some(nil) }
-            return state.wishes.isEmpty ? nil : state.wishes.removeFirst()
+            if state.wishes.isEmpty { return nil }
+            state.isBusy = true
+            return state.wishes.removeFirst()
         }!
     }
 }
@@ -76,7 +99,7 @@ extension Store {
     /// Has the chunks that a resume would load brought into the page cache, in the background. Throws `busy` when too many
     /// sessions wait for that.
     public func prefetch(session: UInt64, atMost: UInt64 = .max) throws(LarderError) {
-        try prefetcher.add(session: session, atMost: atMost, self)
+        try prefetcher.add(.session(session, from: 0, to: atMost), self)
     }
 }
 

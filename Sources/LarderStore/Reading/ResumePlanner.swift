@@ -157,7 +157,7 @@ extension StoreReader {
     ) throws(LarderError) -> ResumePlan {
         // What a plan that lost chunks had beside them stays while the next one is made: it loses no more.
         var held: Lease?
-        store.turns.countTurn()
+        beginTurn()
         defer { withExtendedLifetime(held) {} }
         for _ in 0..<Limits.resumeAttempts {
             let evictions = store.leases.evictions

@@ -143,7 +143,7 @@ extension StoreReader {
             guard let (key, record) = try context.path.find(track, item.offset, transaction, shard) else {
                 throw LarderError(.miss, "no chunk of component '\(component.name)' starts at \(item.offset)")
             }
-            shard.heat.refresh(record.heatKey)
+            shard.heat.refresh(record.heatKey, turn: turn)
             do {
                 guard let bytes = try blob(record.blobID, transaction, shard) else {
                     throw ChunkDamage.length(expected: Int(record.storedBytes), found: 0)

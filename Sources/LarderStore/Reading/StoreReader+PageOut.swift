@@ -31,7 +31,7 @@ extension StoreReader {
         }
         return PlannedChunk(
             session: item.session, rank: item.rank, componentIndex: UInt8(item.component), offset: item.offset,
-            component: component, modelID: model.id, namespaceID: context.record.namespaceID,
+            component: component, modelID: model.id, namespaceID: context.record.namespaceID, turn: turn,
             countsTokens: model.declaration.countingComponent == Int(item.component), shape: shape,
             source: source, prefix: prefix)
     }

@@ -13,6 +13,10 @@ public final class StoreReader {
     private var holds = false
     /// What this reader's last resumes named, by session, oldest first.
     private var leases: [(session: UInt64, lease: Lease)] = []
+    /// What hints of this reader's worker pinned, oldest first.
+    var pins: [HeldPin] = []
+    /// When the last resume or match began, as heat counts time; nil if there was none.
+    private(set) var turn: UInt64?
     /// Blocks of the page-in at hand; kept between requests for its memory.
     var work: [BlockWork] = []
     /// What was restored of the sessions that were resumed or paged in last, oldest first.
@@ -160,6 +164,12 @@ public final class StoreReader {
         let context = SessionContext(id: session, shard: shard, record: record, models: models, path: path)
         remembered = (context, generation)
         return context
+    }
+
+    /// A worker asks for a prefix: a turn begins.
+    func beginTurn() {
+        store.turns.countTurn()
+        turn = store.turns.now
     }
 
     /// Throws unless the user may change the session.

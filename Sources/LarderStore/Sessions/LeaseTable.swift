@@ -2,7 +2,7 @@ import LarderModel
 import LarderSystem
 
 /// Blobs that must not be evicted for a while: those that a resume has named, until its connection ends or asks anew, or
-/// ``Limits/leaseSeconds`` have passed.
+/// ``Limits/leaseSeconds`` have passed; and those that a worker pinned (``PinTable``).
 final class LeaseTable: Sendable {
     struct Blob: Hashable {
         let shard: Int
@@ -11,6 +11,7 @@ final class LeaseTable: Sendable {
 
     private struct State {
         var leased: [Blob: (holders: Int, deadline: UInt64)] = [:]
+        var pins = PinTable()
         /// Blobs whose eviction is on its way to its commit.
         var leaving: Set<Blob> = []
         /// The last evictions, and how many there were before them.
@@ -18,6 +19,10 @@ final class LeaseTable: Sendable {
         var evictedBefore: UInt64 = 0
 
         var evictions: UInt64 { evictedBefore + UInt64(recent.count) }
+
+        func holds(_ blob: Blob, _ now: UInt64) -> Bool {
+            (leased[blob].map { $0.deadline > now } ?? false) || pins.holds(blob, now: now)
+        }
 
         /// True if one of `blobs` was evicted after `evictions` others, or that is not known any more.
         func hasLost(_ blobs: [Blob], since evictions: UInt64) -> Bool {
@@ -30,6 +35,9 @@ final class LeaseTable: Sendable {
     }
 
     private let state = Monitor(State())
+    private let now: @Sendable () -> UInt64
+
+    init(now: @escaping @Sendable () -> UInt64) { self.now = now }
 
     /// Evictions so far.
     var evictions: UInt64 { state.withLock { $0.evictions } }
@@ -39,7 +47,7 @@ final class LeaseTable: Sendable {
     ///
     /// - Parameter evictions: nil to lease those that are not being evicted, whatever was.
     func take(_ blobs: [Blob], since evictions: UInt64?) -> Lease? {
-        let deadline = Clock.deadline(seconds: Double(Limits.leaseSeconds))
+        let deadline = now() + UInt64(Limits.leaseSeconds) * 1_000_000_000
         let taken = state.withLock { state -> [Blob]? in
             if let evictions, state.hasLost(blobs, since: evictions) { return nil }
             return blobs.filter { blob in
@@ -60,15 +68,13 @@ final class LeaseTable: Sendable {
         }
     }
 
-    /// True if a blob is under lease.
-    func isLeased(_ blob: Blob) -> Bool {
-        state.withLock { state in state.leased[blob].map { $0.deadline > Clock.now() } ?? false }
-    }
+    /// True if a blob is under lease, or pinned.
+    func isLeased(_ blob: Blob) -> Bool { state.withLock { $0.holds(blob, now()) } }
 
     /// Claims a blob for eviction until ``endEviction(_:)``; false while it is under lease.
     fileprivate func beginEviction(_ blob: Blob) -> Bool {
         state.withLock { state in
-            if let entry = state.leased[blob], entry.deadline > Clock.now() { return false }
+            if state.holds(blob, now()) { return false }
             state.leaving.insert(blob)
             return true
         }
@@ -88,6 +94,21 @@ final class LeaseTable: Sendable {
 
     /// Blobs under lease.
     var count: Int { state.withLock { $0.leased.count } }
+
+    /// See ``pin(_:since:deadline:_:)``.
+    func takePins(
+        _ items: [PinTable.Item], since evictions: UInt64, deadline: UInt64, _ bounds: PinTable.Bounds
+    ) -> (pin: UInt64, count: Int, bound: HintBound)? {
+        state.withLock { state in
+            if state.hasLost(items.map(\.blob), since: evictions) { return nil }
+            return state.pins.take(items, deadline: deadline, now: now(), bounds)
+        }
+    }
+
+    func giveBack(pin: UInt64, _ blobs: [Blob]) { state.withLock { $0.pins.giveBack(pin, blobs) } }
+
+    /// Blobs that are pinned, and their stored bytes.
+    var pinned: (blobs: Int, bytes: Int) { state.withLock { $0.pins.totals(now: now()) } }
 
     fileprivate func giveBack(_ blobs: [Blob]) {
         state.withLock { state in

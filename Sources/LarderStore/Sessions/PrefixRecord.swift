@@ -143,7 +143,7 @@ extension StoreReader {
     ) throws(LarderError) -> Int {
         guard let space = store.catalog.namespace(named: namespace) else { return 0 }
         try Store.requireAccess(space, userID)
-        store.turns.countTurn()
+        beginTurn()
         guard component <= UInt16(UInt8.max), space.policy.sharing == .shared else { return 0 }
         return try holdingSnapshots { () throws(LarderError) in
             for (index, named) in keys.enumerated() {

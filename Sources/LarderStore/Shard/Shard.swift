@@ -24,6 +24,8 @@ final class Shard: Sendable {
     let quotas: Quotas
     /// How likely its chunks are to be wanted.
     let heat: HeatTracker
+    /// What of it workers asked to be kept.
+    let retentions: RetentionTable
 
     /// The databases of an environment. Keys of all but `blobs` sort as bytes.
     struct Databases: Sendable {
@@ -107,6 +109,7 @@ final class Shard: Sendable {
         self.quotas = quotas
         watermarks = configuration.watermarks
         heat = HeatTracker(configuration.sweepRule, turns)
+        retentions = RetentionTable(now: configuration.now)
         self.directory = directory
         let path = "\(directory)/data.mdb"
         do throws(any Error) {
