@@ -92,6 +92,7 @@ struct ChurnThroughput {
             writeAmplification: (grown("put_bytes") + grown("moved_bytes")) / grown("put_bytes"),
             deviceAmplification: Double(deviceBytes) / grown("put_bytes"),
             evicted: after["evicted_cold_chunks"] - before["evicted_cold_chunks"],
-            commitsPerBatch: grown("commits") / (Double(churn.rawBytes) / Double(ChurnWriter.batch << 20)), pageIns: pageIns)
+            commitsPerBatch: grown("commits") / (Double(churn.rawBytes) / Double(ChurnWriter.batch << 20)),
+            pageIns: pageIns)
     }
 }
