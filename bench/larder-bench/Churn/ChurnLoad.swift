@@ -57,8 +57,17 @@ final class ChurnLoad: Sendable {
         return (reads.withLock { $0 }, totals)
     }
 
+    /// Page-ins of sessions that writers went back to, and those of which something had been evicted.
+    var pageIns: (all: Int, missed: Int) {
+        writers.reduce((0, 0)) { ($0.0 + $1.pageIns.all, $0.1 + $1.pageIns.missed) }
+    }
+
+    /// Throws unless what the writers paged in last is what they paged out.
+    func compare() throws { for writer in writers { try writer.worker.compare() } }
+
     /// Drops every session.
     func dropAll() throws {
+        for writer in writers { writer.leaveSessions() }
         let client = writers[0].worker.client
         for session in try client.sessions() { try client.drop(session: session.session) }
     }

@@ -53,27 +53,47 @@ struct ChurnPageIns {
         let usable = Int(try store.stat()["usable_bytes"])
         // The file grows first: what is compared must not differ in that.
         _ = try load.run(storedBytes: usable * 85 / 100)
-        try load.dropAll()
-        try store.settle()
-        let reader = try ChurnReader(store.daemon, set)
-        _ = try reader.run(seconds: 0.5)
-        let swept = try store.stat()["swept_bytes"]
-        reads.pacedWithRoom.add(try load.run(rate: options.rate, beside: reader, seconds: options.seconds).reads)
-        reads.fullWithRoom.add(try load.run(rate: nil, beside: reader, seconds: options.seconds / 4).reads)
-        guard try store.stat()["swept_bytes"] == swept else {
-            throw ValidationError("the store was swept where it should have room; give a larger --cap or lower --rate")
+        reads.pacedWithRoom.add(try withRoom(store, load, rate: options.rate, seconds: options.seconds))
+        // As much as a store of this size has room for.
+        for _ in 0..<2 {
+            reads.fullWithRoom.add(try withRoom(store, load, rate: nil, seconds: options.seconds / 10))
         }
-        try store.settle()
-        reads.idle.add(try reader.run(seconds: options.seconds))
-        let room = usable - Int(try store.stat()["used_bytes"])
-        _ = try load.run(storedBytes: room + usable / 4)
+        reads.idle.add(try emptied(store, load).run(seconds: options.seconds))
+        _ = try load.run(storedBytes: usable * 5 / 4)
+        let reader = try ChurnReader(store.daemon, set)
+        _ = try reader.run(seconds: 0.2)
         let before = try store.stat()["swept_bytes"]
         reads.pacedAtCap.add(try load.run(rate: options.rate, beside: reader, seconds: options.seconds).reads)
         let after = try store.stat()["swept_bytes"]
         guard after > before else { throw ValidationError("the compactor did not run while it was measured") }
         reads.sweptBytes += after - before
-        reads.fullAtCap.add(try load.run(rate: nil, beside: reader, seconds: options.seconds / 4).reads)
+        reads.fullAtCap.add(try load.run(rate: nil, beside: reader, seconds: options.seconds / 5).reads)
         reads.misses += reader.misses
+        // What is read all the time has to stay, or page-ins of nothing are measured.
+        guard UInt64(reader.misses) < reads.pacedAtCap.count / 100 else {
+            throw ValidationError("\(reader.misses) page-ins found that their chunk, which is in use, was evicted")
+        }
         try reader.compare()
+    }
+
+    /// Page-ins beside page-outs to a store that was emptied, but whose file has its size.
+    private func withRoom(_ store: ChurnStore, _ load: ChurnLoad, rate: Int?, seconds: Double) throws -> Latencies {
+        let reader = try emptied(store, load)
+        let swept = try store.stat()["swept_bytes"]
+        let reads = try load.run(rate: rate, beside: reader, seconds: seconds).reads
+        guard try store.stat()["swept_bytes"] == swept else {
+            throw ValidationError(
+                "the store was swept where it should have room; give a larger --cap, fewer --seconds or a lower --rate")
+        }
+        return reads
+    }
+
+    /// Drops all, and pages a session out that is then read.
+    private func emptied(_ store: ChurnStore, _ load: ChurnLoad) throws -> ChurnReader {
+        try load.dropAll()
+        try store.settle()
+        let reader = try ChurnReader(store.daemon, set)
+        _ = try reader.run(seconds: 0.2)
+        return reader
     }
 }
