@@ -162,6 +162,8 @@ public enum Limits {
     public static let ownersPerBlob = 16
     /// Chunks that one step of the sweep evicts.
     public static let evictionsPerSweep = 256
+    /// Sweeps beside puts that step over what is hot, after one that found no room to rewrite it.
+    public static let steppingOver = 16
     /// Bytes that a transaction without puts frees by the sweep beside it.
     public static let smallSweepBytes = 256 << 10
     /// Lines above a chunk's that are asked for a hole in its past.

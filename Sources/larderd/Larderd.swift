@@ -30,6 +30,11 @@ struct Larderd: ParsableCommand {
     @Option(help: "Most bytes of the disk that the store may take, such as 10GiB; larderctl cap changes it for now.")
     var cap: String?
     @Option(help: "LMDB environments; fixed at the store's creation.") var shards: String?
+    @Option(help: "What the compactor keeps by: heat, lru, s3fifo or fifo.") var policy: String?
+    @Option(help: "Part of the store in use above which the compactor begins, such as 0.98.") var highWatermark: String?
+    @Option(help: "Part of the store in use down to which the compactor goes, such as 0.96.") var lowWatermark: String?
+    @Option(help: "Bytes that may be written to the device in a day, such as 500GB; 0 for no bound.")
+    var wearBudget: String?
     @Option(help: "Connections served at once.") var maxConnections: String?
     @Option(help: "Bytes of chunks that may wait to be written, such as 64MiB.") var queue: String?
     @Option(help: "Seconds that a page-out waits for room in that queue.") var queueWaitSeconds: String?
@@ -49,8 +54,8 @@ struct Larderd: ParsableCommand {
             "shards": shards, "max_connections": maxConnections, "queue": queue, "inline_memory": inlineMemory,
             "queue_wait_seconds": queueWaitSeconds, "codec_helpers": codecHelpers, "arena_memory": arenaMemory,
             "drain_seconds": drainSeconds, "record_trace": recordTrace, "record_trace_bytes": recordTraceBytes,
-            "gpu_hour_price": gpuHourPrice,
-            "log_level": logLevel,
+            "gpu_hour_price": gpuHourPrice, "log_level": logLevel, "policy": policy, "high_watermark": highWatermark,
+            "low_watermark": lowWatermark, "wear_budget": wearBudget,
         ]
         return given.compactMapValues { $0 }
     }

@@ -297,7 +297,7 @@ import Testing
         try fill(fixture, sessions: 0..<160)
         let length = FileSystem.size(fixture.configuration.directory + "/shard-0/data.mdb")!
         #expect(length > 90 << 20)
-        let refused = refusal { try fixture.store.setCap(5 << 20) }
+        let refused = refusal { try fixture.store.setCap(7 << 20) }
         #expect(refused?.code == .invalidArgument)
         let bound = try #require(refused?.message.split { !$0.isNumber }.compactMap { Int($0) }.dropFirst().first)
         try fixture.store.setCap(bound)

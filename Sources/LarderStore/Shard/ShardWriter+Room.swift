@@ -18,7 +18,16 @@ extension ShardWriter {
         // Where puts wait for the writer, it rewrites less.
         shard.heat.spareWrites(isPressed: queue.withLock { $0.bytes > queueBytes / 2 })
         let excess = (context.usedPages - shard.lowPages) * 4_096
-        _ = try sweep(&context, bytes: min(excess, 2 * bytes + Limits.smallSweepBytes), .paced, lastGrowing)
+        let wanted = min(excess, 2 * bytes + Limits.smallSweepBytes)
+        guard steppingOver > 0 else {
+            _ = try sweep(&context, bytes: wanted, .paced, lastGrowing)
+            queue.withLock { $0.isSweeping = true }
+            return
+        }
+        // Lately there was no run of pages to rewrite what is hot to: it is left where it is for a while.
+        steppingOver -= 1
+        let outcome = try sweep(&context, bytes: wanted, .urgent(from: steppedTo, sparesHot: true), lastGrowing)
+        steppedTo = outcome.isAtEnd ? 0 : outcome.next
         queue.withLock { $0.isSweeping = true }
     }
 

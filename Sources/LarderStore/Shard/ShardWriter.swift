@@ -54,6 +54,10 @@ final class ShardWriter: Sendable {
     nonisolated(unsafe) var barren = 0
     /// Sessions that the last batch with any added chunks to. For the writer's thread only.
     nonisolated(unsafe) var lastGrowing: Set<UInt64> = []
+    /// Sweeps beside puts that are to step over what is hot, and where the last one stopped. For the writer's thread only.
+    nonisolated(unsafe) var steppingOver = 0
+    /// See ``steppingOver``.
+    nonisolated(unsafe) var steppedTo: UInt64 = 0
     /// Times that freeing failed, one after another. For the writer's thread only.
     nonisolated(unsafe) var failedReaps = 0
     /// See ``barren``.
@@ -295,6 +299,7 @@ final class ShardWriter: Sendable {
             if batch.contains(where: \.isDurable) { try shard.environment.synchronise() }
         } catch {
             let failure = writeFailure(error, bytes: bytes)
+            if sweeps, (error as? LMDBError)?.isMapFull == true { (steppingOver, steppedTo) = (Limits.steppingOver, 0) }
             if let error = error as? BlockShortage { return .noRoom(failure, .blocks(error.pages)) }
             if failure.code == .full {
                 return .noRoom(failure, (error as? LMDBError)?.isMapFull == true ? .map : .disk)
