@@ -49,12 +49,6 @@ public enum Process {
         return Int(clamping: limit.rlim_cur)
     }
 
-    /// Bytes that this process had the storage layer write, /proc/self/io, proc(5); nil where that cannot be read.
-    public static var writtenBytes: UInt64? {
-        FileSystem.readProc("/proc/self/io")?.split(separator: "\n").first { $0.hasPrefix("write_bytes:") }
-            .flatMap { $0.split(separator: " ").last }.flatMap { UInt64($0) }
-    }
-
     /// Anonymous memory that a process has resident, in bytes: RssAnon of /proc/PID/status, proc(5). Shared memory and
     /// mapped files are not in it. nil if there is no such process.
     public static func anonymousBytes(of identifier: Int32) -> Int? {
@@ -64,11 +58,12 @@ public enum Process {
             .map { $0 << 10 }
     }
 
-    /// Bytes that a process caused to be written to disks: write_bytes of /proc/PID/io, proc(5). nil if there is no such
-    /// process, or this user may not ask.
-    public static func writtenBytes(of identifier: Int32) -> Int? {
+    /// Bytes that a process has written to files: wchar of /proc/PID/io, proc(5). (write_bytes says more than what goes to
+    /// the disk: it counts whole folios for a page that is written.) nil if there is no such process, or this user may not
+    /// ask.
+    public static func writtenBytes(of identifier: Int32 = identifier) -> Int? {
         guard let text = FileSystem.readProc("/proc/\(identifier)/io") else { return nil }
-        let line = text.split(separator: "\n").first { $0.hasPrefix("write_bytes:") }
+        let line = text.split(separator: "\n").first { $0.hasPrefix("wchar:") }
         return line?.split(separator: " ").dropFirst().first.flatMap { Int($0) }
     }
 

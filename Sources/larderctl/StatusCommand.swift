@@ -50,7 +50,7 @@ struct Status: ParsableCommand {
                     + "\(Format.bytes(stat["moved_bytes"])) rewritten"
                     + (stat["put_bytes"] == 0
                         ? "" : ", \(Format.ratio(written, stat["put_bytes"])) written for each put")
-                    + "; \(Format.bytes(stat["device_write_bytes"])) to the device"
+                    + "; \(Format.bytes(stat["device_write_bytes"])) to the disk"
             )
             print(
                 "hints    \(stat["retentions"]) retentions of \(Format.bytes(stat["retained_bytes"])); "

@@ -67,7 +67,7 @@ final class Housekeeper: Sendable {
         private var first: UInt64?
 
         mutating func note(_ store: Store, _ seconds: UInt64) {
-            guard let now = Process.writtenBytes else { return }
+            guard let now = Process.writtenBytes().map({ UInt64($0) }) else { return }
             if budget == nil { budget = WearBudget(bytesPerDay: store.configuration.wearBudget, at: seconds) }
             let total = now - min(now, first ?? now)
             first = first ?? now

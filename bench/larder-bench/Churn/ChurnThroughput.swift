@@ -59,7 +59,7 @@ struct ChurnThroughput {
                 detail: detail.merging(["load": "churn"]) { $1 }),
             Measurement(
                 "churn_device_bytes_over_put", worst { $0.deviceAmplification }, unit: "ratio", better: .lower,
-                detail: ["bytes": "write_bytes of /proc/PID/io: pages made dirty, whole folios on new kernels"]),
+                detail: ["bytes": "wchar of /proc/PID/io: what the daemon wrote to files"]),
             Measurement(
                 "churn_over_roomy_store", median { $0.churn.speed / $0.roomy.speed }, unit: "ratio", goal: 0.6,
                 detail: detail),
