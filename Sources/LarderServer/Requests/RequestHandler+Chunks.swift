@@ -47,7 +47,8 @@ extension RequestHandler {
                     guard case .success(let stored) = result else { continue }
                     values.chunksOut += 1
                     values.rawBytesOut += raw
-                    values.storedBytesOut += UInt64(stored)
+                    // What was put by its key alone came without bytes, and takes none.
+                    values.storedBytesOut += raw == 0 ? 0 : UInt64(stored)
                 }
             }
             let type = Put.type.rawValue | FrameHeader.answerBit
