@@ -33,9 +33,12 @@ extension WriteTransaction {
         let touched = min(treePages, effort.pointee.operations * (2 * depth + 2))
         let main = try statistics(Database(index: 1)).treePages
         // The list of free pages: LMDB may write all of it anew, 509 numbers a page, and the tree that holds it.
-        let free = try statistics(Database(index: 0)).treePages
-        return effort.pointee.largePages + touched + main + 2 * free + Self.freeListPages(filePages: filePages)
+        let free = 2 * (try freeTreePages())
+        return effort.pointee.largePages + touched + main + free + Self.freeListPages(filePages: filePages)
     }
+
+    /// Pages of the tree that holds the list of free pages.
+    public func freeTreePages() throws(LMDBError) -> Int { try statistics(Database(index: 0)).treePages }
 
     /// Pages that the list of free pages of a file takes at most, if it is written once.
     public static func freeListPages(filePages: Int) -> Int { filePages / 500 + 8 }

@@ -151,6 +151,8 @@ public enum Limits {
     public static let remapMilliseconds = 20
     /// Tries to move a shard's map.
     public static let remapTries = 32
+    /// Sweeps for a commit that lacks blocks, one after another, that find nothing to free before it is `full`.
+    public static let barrenRounds = 16
     /// Milliseconds between looks of a writer that lowers and finds nothing to do: readers and leases hold what is left.
     public static let loweringMilliseconds = 50
 

@@ -188,6 +188,48 @@ import Testing
         #expect(fixture.store.diskBytes <= 12 << 20)
     }
 
+    /// A reader that holds its snapshot keeps all that is freed meanwhile on the disk: puts become `full`, the cap holds, and
+    /// when the reader is gone all goes on by itself.
+    @Test func goesOnAfterALongReader() throws {
+        let fixture = try StoreFixture(capBytes: 48 << 20, adjust: { $0.queueWaitSeconds = 1 })
+        let old = try fill(fixture, sessions: 0..<70)
+        try fixture.store.setCap(12 << 20)
+        #expect(waitForCap(fixture.store))
+        settle(fixture.store)
+        let reading = Monitor<(isIn: Bool, mayGo: Bool, isDone: Bool)>((false, false, false))
+        let reader = StoreReader(fixture.store, userID: 0)
+        let session = try old.last { try !fixture.reader.chunks(session: $0, from: ChunkPosition()).isEmpty }!
+        nonisolated(unsafe) let holder = reader
+        try WorkerThread(name: "holder") {
+            let room = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
+            _ = holder.pageIn([PageInItem(session: session, rank: 0, component: 0, offset: 0)]) { found in
+                reading.signal { $0.isIn = true }
+                _ = reading.wait { $0.mayGo ? true : nil }
+                return found.map { .success(UnsafeMutableRawBufferPointer(rebasing: room[..<$0.rawBytes])) }
+            }
+            room.deallocate()
+            reading.signal { $0.isDone = true }
+        }.detach()
+        _ = reading.wait { $0.isIn ? true : nil }
+        var refusals = 0
+        for number in 100..<400 where refusals < 3 {
+            let refusal = code {
+                let session = try fixture.session("s\(number)")
+                try fixture.put(
+                    session, component: 0, offset: 0, tokens: Self.tokens, Self.bytes(session, 0), encoding: .raw)
+            }
+            #expect(refusal == nil || refusal == .full)
+            if refusal != nil { refusals += 1 }
+            #expect(fixture.store.diskBytes <= 12 << 20)
+        }
+        #expect(refusals == 3)
+        reading.signal { $0.mayGo = true }
+        _ = reading.wait { $0.isDone ? true : nil }
+        let sessions = try fill(fixture, sessions: 500..<510)
+        #expect(try verify(fixture, sessions.suffix(1)) == 10)
+        #expect(fixture.store.diskBytes <= 12 << 20)
+    }
+
     /// Samples while puts go on, from another thread: between commits too.
     @Test func staysBelowALoweredCapAtEveryMoment() throws {
         let fixture = try StoreFixture(capBytes: 48 << 20)

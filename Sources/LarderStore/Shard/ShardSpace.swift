@@ -90,9 +90,14 @@ extension Shard {
             - min(mapPages / 16, Limits.reservedPages)
     }
 
-    /// Pages of a lowered file that a commit leaves, so that what makes room can always commit.
-    private static func keptPages(for purpose: CommitPurpose, mapPages: Int, filePages: Int) -> Int {
-        let least = 3 * WriteTransaction.freeListPages(filePages: filePages) + 32
+    /// Pages of a lowered file that a commit leaves, so that what makes room can always commit: two commits that make freed
+    /// pages usable, at the least.
+    ///
+    /// - Parameter freeTreePages: pages of the tree that holds the list of free pages.
+    private static func keptPages(
+        for purpose: CommitPurpose, mapPages: Int, filePages: Int, freeTreePages: Int = 8
+    ) -> Int {
+        let least = 3 * WriteTransaction.freeListPages(filePages: filePages) + 4 * freeTreePages + 64
         let more = min(mapPages / 16, Limits.reservedPages)
         return switch purpose {
         case .advances: 0
@@ -118,7 +123,9 @@ extension Shard {
         let allocated = allocatedPages
         if allocated > limit, purpose == .frees || purpose == .advances { return }
         let dirty = try transaction.dirtyPagesAtMost(databases.all, filePages: space.filePages)
-        let kept = Self.keptPages(for: purpose, mapPages: mapPages, filePages: space.filePages)
+        let kept = Self.keptPages(
+            for: purpose, mapPages: mapPages, filePages: space.filePages,
+            freeTreePages: try transaction.freeTreePages() + 2)
         // Each page may be an extent of its own.
         let missing = allocated + dirty + dirty / StoreConfiguration.extentsPerBlock + 1 + kept - limit
         if missing > 0 { throw BlockShortage(pages: missing) }

@@ -149,12 +149,18 @@ extension ShardWriter {
         // Where it is not even worth beginning.
         guard wanted > Limits.putsPerCommit else { return false }
         var clears = true
-        while Clock.now() < deadline {
+        var barrenRounds = 0
+        while Clock.now() < deadline, barrenRounds < Limits.barrenRounds {
             returnAllSpace(until: deadline, downTo: wanted)
             if shard.allocatedPages <= wanted { return true }
             let least = usedPages + usedPages / StoreConfiguration.extentsPerBlock + 8
             if least > wanted || usedPages > shard.usablePages {
-                guard lowerBySweep(pages: max(pages, usedPages - wanted), growing: growing) else { return false }
+                if lowerBySweep(pages: max(pages, usedPages - wanted), growing: growing) {
+                    barrenRounds = 0
+                } else {
+                    barrenRounds += 1
+                    Clock.sleep(milliseconds: 1)
+                }
             } else {
                 if clears { _ = try? shard.environment.clearStaleReaders() }
                 clears = false
