@@ -321,7 +321,7 @@ public final class Store: Sendable {
         ]
             + hintStatistics
             + EvictionRule.allCases.map { rule in
-                ("evicted_\(rule.name)_chunks", done.reduce(0) { $0 + ($1.evicted[rule] ?? 0) })
+                ("evicted_\(rule.name)_chunks", done.reduce(0) { $0 + ($1.evicted[rule]) })
             } + [
                 ("device_write_bytes", housekeeper.deviceBytes), ("damaged_chunks", damage.withLock { $0 }),
             ]

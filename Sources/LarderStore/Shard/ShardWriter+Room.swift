@@ -157,7 +157,7 @@ extension ShardWriter {
         totals.withLock {
             $0.sweptBytes += UInt64(outcome.freedBytes)
             $0.movedBytes += UInt64(outcome.movedBytes)
-            for (rule, count) in outcome.evicted { $0.evicted[rule, default: 0] += UInt64(count) }
+            for (rule, count) in outcome.evicted { $0.evicted[rule] += UInt64(count) }
         }
         return outcome
     }

@@ -34,7 +34,7 @@ final class ShardWriter: Sendable {
         var sweptBytes: UInt64 = 0
         var movedBytes: UInt64 = 0
         /// Chunks evicted, by rule.
-        var evicted: [EvictionRule: UInt64] = [:]
+        var evicted = EvictionCounts()
     }
 
     let shard: Shard
