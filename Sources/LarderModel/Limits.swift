@@ -162,6 +162,14 @@ public enum Limits {
     public static let blobsPerSweep = 256
     /// Chunks that are one blob, of which the sweep looks at when it judges the blob.
     public static let ownersPerBlob = 16
+    /// Forks of a line that are asked whether they need a chunk; of one with more every chunk counts as useful.
+    public static let childrenPerVerdict: UInt32 = 64
+    /// Namespaces at their maximum of which a writer knows where it looked for their state.
+    public static let activeQuotas = 1_024
+    /// Steps in which a batch of puts has a namespace at its maximum give way.
+    public static let quotaSteps = 64
+    /// Tombstones of a line that are forgotten in one transaction.
+    public static let tombstonesPerReap = 256
     /// Chunks that one step of the sweep evicts.
     public static let evictionsPerSweep = 256
     /// Sweeps beside puts that step over what is hot, after one that found no room to rewrite it.

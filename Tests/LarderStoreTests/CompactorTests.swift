@@ -81,6 +81,7 @@ import Testing
         try fixture.store.configure(session: parent, ttlSeconds: 10)
         try fixture.store.configure(session: child, ttlSeconds: NamespacePolicy.never)
         fixture.store.expire(at: Clock.wallSeconds() + 100)
+        try fixture.settle()
         #expect(try chunks(fixture, child) == 3)
         for index in 0..<3 {
             let found = try fixture.get(child, component: 0, offset: UInt64(index) * UInt64(Self.tokens))

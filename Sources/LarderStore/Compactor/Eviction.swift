@@ -40,7 +40,7 @@ extension WriteContext {
         var result = TailEviction()
         guard let chunk = try chunk(key), chunk.blobID == owner.blobID, var line = try? line(key.line) else {
             // Its record or its line is damaged or gone: nobody can reach it.
-            try disown(owner.blobID, by: key)
+            try disownLost(owner)
             result.isDone = true
             return result
         }

@@ -30,6 +30,11 @@ final class ExpireMutation: AwaitedMutation<Bool>, Mutation, @unchecked Sendable
         let lines = try context.ownLines(of: record)
         guard let age = context.age(of: record, lines, at: seconds) else { return }
         if record.isExpired(age: age, namespaceTTL: namespaceTTL) {
+            if lines.contains(where: { $0.record.children > 0 || $0.record.parent != 0 }) {
+                // What other sessions see of it stays, as when it is dropped.
+                if try context.forget(session, record) { droppedFrom = record.namespaceID }
+                return
+            }
             var left = Limits.evictionsPerSweep
             for line in lines where left > 0 {
                 let evicted = try context.evictAll(of: line.id, limit: left, rule: .expired)
@@ -64,6 +69,8 @@ extension SessionRecord {
 extension WriteContext {
     /// True if a line's state is not kept any more. One that is no session's head is kept as long as its namespace says.
     func isExpired(_ id: UInt64, _ line: LineRecord, at seconds: UInt64) -> Bool {
+        // What others see of it is theirs to keep or not.
+        if line.children > 0 { return false }
         let namespaceTTL = shard.quotas.ttlSeconds(line.namespaceID)
         let session = line.head == 0 ? nil : (try? session(line.head)) ?? nil
         if namespaceTTL == 0 && (session?.ttlSeconds ?? 0) == 0 { return false }
@@ -96,11 +103,9 @@ extension WriteContext {
         return seconds > last ? seconds - last : 0
     }
 
-    /// Evicts a line's own chunks, from the last on, at most `limit`, as long as none is under lease. Those that a child
-    /// sees stay.
+    /// Evicts a line's own chunks, from the last on, at most `limit`, as long as none is under lease.
     fileprivate mutating func evictAll(of id: UInt64, limit: Int, rule: EvictionRule) throws -> Int {
         guard var line = try? line(id) else { return 0 }
-        let views = try childViews(of: id)
         var evicted = 0
         var bound = ChunkKey(line: id, rank: .max, component: .max, offset: ChunkKey.largestOffset)
         while evicted < limit {
@@ -110,7 +115,7 @@ extension WriteContext {
                 }
             }
             guard let (key, record) = found, key.line == id else { break }
-            if let record, !views.contains(where: { record.isVisible(at: key.offset, in: $0) }) {
+            if let record {
                 guard try evict(key, record, from: &line, rule: rule) != nil else { break }
                 evicted += 1
             }

@@ -43,6 +43,8 @@ final class HeatTracker: Sendable {
     fileprivate struct State {
         var rule: SweepRule
         var lines: [UInt64: Activity] = [:]
+        /// What is not among them was not in use since, for all that is known. Seconds since 1970.
+        var forgottenSeconds = Clock.wallSeconds()
         var budgetIsShort = false
         var isPressed = false
     }
@@ -165,8 +167,11 @@ final class HeatTracker: Sendable {
         }
     }
 
-    /// Seconds since 1970 at which a line was last in use; 0 if that is not known.
-    func lastUseSeconds(of line: UInt64) -> UInt64 { state.withLock { $0.lines[line]?.seconds ?? 0 } }
+    /// Seconds since 1970 at which a line was last in use; for one that is not known the latest that it can have been: when
+    /// this memory began, or last forgot.
+    func lastUseSeconds(of line: UInt64) -> UInt64 {
+        state.withLock { $0.lines[line]?.seconds ?? $0.forgottenSeconds }
+    }
 
     /// True if a chunk was put before, or paged in, and is remembered.
     func knows(_ key: UInt64) -> Bool { state.withLock { $0.rule.table.frequency(of: key) != nil } }
@@ -186,6 +191,7 @@ extension HeatTracker.State {
     fileprivate mutating func forgetLines(to count: Int) {
         let excess = lines.count - count
         guard excess > 0 else { return }
+        forgottenSeconds = Clock.wallSeconds()
         for line in lines.sorted(by: { $0.value.tick < $1.value.tick }).prefix(excess) { lines[line.key] = nil }
     }
 }

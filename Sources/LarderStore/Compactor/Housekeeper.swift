@@ -42,6 +42,7 @@ final class Housekeeper: Sendable {
         var wear = Wear()
         var seconds: UInt64 = 0
         var expiry = ExpiryScan()
+        var places: [UInt64: UInt64] = [:]
         while !waitASecond() {
             guard let store = store() else { break }
             seconds += 1
@@ -49,7 +50,7 @@ final class Housekeeper: Sendable {
             written.store(wear.written, ordering: .relaxed)
             isSpent.store(wear.budget?.isSpent ?? false, ordering: .relaxed)
             for shard in store.shards { shard.heat.spareWrites(budgetIsShort: wear.budget?.isShort ?? false) }
-            trim(store)
+            trim(store, &places)
             expiry.step(store, seconds: Clock.wallSeconds()) { self.state.withLock { $0.isStopping } }
             if seconds % Limits.heatSaveSeconds == 0 { store.saveHeat() }
         }
@@ -78,28 +79,41 @@ final class Housekeeper: Sendable {
 
     /// Has namespaces above their maximum give way, a part at a time: puts do that for themselves, but not in other shards,
     /// nor where a maximum was lowered.
-    private func trim(_ store: Store) {
+    ///
+    /// - Parameter places: where the log of a shard was left, by namespace and shard.
+    private func trim(_ store: Store, _ places: inout [UInt64: UInt64]) {
+        if places.count > Limits.activeQuotas { places = [:] }
         for excess in store.quotas.aboveMaximum() where excess.shard < store.writers.count {
-            _ = try? store.writers[excess.shard].perform(
-                TrimMutation(namespaceID: excess.namespaceID, bytes: min(excess.bytes, Limits.bytesPerCommit)))
+            let key = UInt64(excess.namespaceID) << 32 | UInt64(excess.shard)
+            for _ in 0..<Limits.quotaSteps where store.quotas.excess(excess.namespaceID, with: 0).bytes > 0 {
+                let mutation = TrimMutation(
+                    namespaceID: excess.namespaceID, bytes: min(excess.bytes, Limits.bytesPerCommit),
+                    from: places[key] ?? 0)
+                guard let next = try? store.writers[excess.shard].perform(mutation) else { return }
+                places[key] = next
+                if next == 0 || state.withLock({ $0.isStopping }) { break }
+            }
         }
     }
 }
 
 /// Evicts chunks of a namespace that is above its maximum, oldest first.
-final class TrimMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable {
+final class TrimMutation: AwaitedMutation<UInt64>, Mutation, @unchecked Sendable {
     private let namespaceID: UInt32
     private let bytes: Int
+    private let place: UInt64
 
-    init(namespaceID: UInt32, bytes: Int) {
+    /// The outcome is the place of the log to go on from; 0 for its old end.
+    init(namespaceID: UInt32, bytes: Int, from place: UInt64) {
+        self.place = place
         self.namespaceID = namespaceID
         self.bytes = bytes
     }
 
     func apply(_ context: inout WriteContext) throws {
-        _ = try Sweep.step(
-            &context, bytes: bytes, .urgent(from: 0, sparesHot: false), growing: [], only: namespaceID)
-        value = ()
+        let outcome = try Sweep.step(
+            &context, bytes: bytes, .urgent(from: place, sparesHot: false), growing: [], only: namespaceID)
+        value = outcome.isAtEnd ? 0 : outcome.next
     }
 }
 

@@ -43,10 +43,12 @@ final class Quotas: Sendable {
     func ttlSeconds(_ namespaceID: UInt32) -> UInt32 { entries.withLock { $0[namespaceID]?.policy.ttlSeconds ?? 0 } }
 
     /// True if a namespace takes no more than is kept for it.
-    func isReserved(_ namespaceID: UInt32) -> Bool {
+    ///
+    /// - Parameter change: bytes that the transaction at hand adds, or takes away.
+    func isReserved(_ namespaceID: UInt32, change: Int) -> Bool {
         entries.withLock { entries in
             guard let entry = entries[namespaceID], entry.policy.minBytes > 0 else { return false }
-            return entry.total <= entry.policy.minBytes
+            return Int(clamping: entry.total) + change <= Int(clamping: entry.policy.minBytes)
         }
     }
 
@@ -54,8 +56,9 @@ final class Quotas: Sendable {
     func excess(_ namespaceID: UInt32, with bytes: Int) -> (bytes: Int, maximum: UInt64) {
         entries.withLock { entries in
             guard let entry = entries[namespaceID], entry.policy.maxBytes > 0 else { return (0, 0) }
-            let total = entry.total + UInt64(bytes)
-            return (total > entry.policy.maxBytes ? Int(total - entry.policy.maxBytes) : 0, entry.policy.maxBytes)
+            // What a transaction frees may be more than what it puts.
+            let above = Int(clamping: entry.total) + bytes - Int(clamping: entry.policy.maxBytes)
+            return (max(0, above), entry.policy.maxBytes)
         }
     }
 

@@ -34,6 +34,8 @@ struct Sweep {
 
     private enum Verdict {
         case stays
+        /// A chunk that is the blob has a damaged record, or is another's now.
+        case lost(ChunkKey)
         case goes(EvictionRule)
     }
 
@@ -46,6 +48,7 @@ struct Sweep {
     private var exempt: [UInt64: UInt64] = [:]
     private let only: UInt32?
     private let seconds = Clock.wallSeconds()
+    private var biases: [UInt32: Double] = [:]
     private var outcome = Outcome()
 
     /// A step that frees `bytes`, or less where it meets its limits.
@@ -76,7 +79,9 @@ struct Sweep {
     private mutating func exempt(_ session: UInt64, _ context: borrowing WriteContext) throws {
         guard let record = try? context.session(session) else { return }
         let path = try LinePath(head: record.head, context.transaction, context.shard)
-        for segment in path.segments.prefix(Limits.holeDepth) { exempt[segment.line] = segment.view.limit }
+        for segment in path.segments.prefix(Limits.holeDepth) {
+            exempt[segment.line] = max(exempt[segment.line] ?? 0, segment.view.limit)
+        }
     }
 
     private mutating func run(_ context: inout WriteContext) throws {
@@ -94,14 +99,19 @@ struct Sweep {
                 return
             }
             let count = bytes.count
-            // One with a damaged header, which was never moved, is found under its place.
-            let id = StoredChunk.identity(of: bytes) ?? place
+            let id = try identity(of: bytes, at: place, context)
             switch try verdict(id, context) {
             case nil:
                 outcome.orphans += 1
                 _ = try context.delete(place: place)
-                _ = try WordKey(id).withBytes { try context.transaction.delete(context.shard.databases.moved, $0) }
+                if id != place {
+                    _ = try WordKey(id).withBytes { try context.transaction.delete(context.shard.databases.moved, $0) }
+                }
                 outcome.freedBytes += count
+            case .lost(let owner):
+                evictions += 1
+                outcome.orphans += 1
+                try context.disownLost(BlobOwner(id, owner))
             case .stays: try keep(id, place, count, &context)
             case .goes(let rule):
                 let budget = Limits.evictionsPerSweep - evictions
@@ -110,6 +120,18 @@ struct Sweep {
                 if result.mustStay { try keep(id, place, count, &context) }
             }
         }
+    }
+
+    /// The id of the blob at a place of the log. The header's word for it is believed only where the store says the same:
+    /// it may be damaged.
+    private func identity(
+        of bytes: UnsafeRawBufferPointer, at place: UInt64, _ context: borrowing WriteContext
+    ) throws -> UInt64 {
+        guard let named = StoredChunk.identity(of: bytes), named != place,
+            try BlobLog.owners(of: place, limit: 1, context.transaction, context.shard).isEmpty,
+            (try? BlobLog.place(of: named, context.transaction, context.shard)) == place
+        else { return place }
+        return named
     }
 
     private mutating func keep(_ id: UInt64, _ place: UInt64, _ count: Int, _ context: inout WriteContext) throws {
@@ -129,7 +151,8 @@ struct Sweep {
         let owners = try BlobLog.owners(of: id, limit: 1, context.transaction, context.shard)
         let shard = context.shard
         let sparesHot = (rule == .cold || rule == .quota) && sparesHot
-        let bias = (try? context.line(owners[0].line)).map { $0.map { shard.quotas.bias($0.namespaceID) } ?? 0 } ?? 0
+        let line = (try? context.line(owners[0].line)) ?? nil
+        let bias = line.map { self.bias($0.namespaceID, shard) } ?? 0
         let result = try context.evictTail(
             from: BlobOwner(id, owners[0]), bytes: wanted - outcome.freedBytes, limit: limit, rule: rule
         ) { behind in
@@ -143,38 +166,45 @@ struct Sweep {
         return result
     }
 
+    /// ``Quotas/bias(_:)``, asked once a step.
+    private mutating func bias(_ namespaceID: UInt32, _ shard: Shard) -> Double {
+        if let known = biases[namespaceID] { return known }
+        let bias = shard.quotas.bias(namespaceID)
+        biases[namespaceID] = bias
+        return bias
+    }
+
     private var sparesHot: Bool { if case .urgent(_, let spares) = manner { spares } else { true } }
 
     /// What is to become of a blob; nil if no chunk is it.
-    private func verdict(_ id: UInt64, _ context: borrowing WriteContext) throws -> Verdict? {
+    private mutating func verdict(_ id: UInt64, _ context: borrowing WriteContext) throws -> Verdict? {
         let shard = context.shard
         let owners = try BlobLog.owners(of: id, limit: Limits.ownersPerBlob, context.transaction, shard)
         if owners.isEmpty { return nil }
         if shard.leases.isLeased(LeaseTable.Blob(shard: shard.index, id: id)) { return .stays }
+        if let only, let line = (try? context.line(owners[0].line)) ?? nil, line.namespaceID != only { return .stays }
         var chunks: [(key: ChunkKey, record: ChunkRecord, line: LineRecord)] = []
         for key in owners {
-            // One whose records are damaged is out of reach: it goes as useless.
             guard let record = try context.chunk(key), record.blobID == id, let line = try? context.line(key.line)
-            else {
-                return .goes(.useless)
-            }
+            else { return .lost(key) }
             if key.offset < exempt[key.line] ?? 0 { return .stays }
             chunks.append((key, record, line))
         }
         if chunks.allSatisfy({ context.isExpired($0.key.line, $0.line, at: seconds) }) { return .goes(.expired) }
         if try chunks.allSatisfy({ try context.isUseless($0.key, $0.record, $0.line) }) { return .goes(.useless) }
         let namespaceID = chunks[0].line.namespaceID
-        if let only {
-            guard namespaceID == only else { return .stays }
+        if only != nil {
             let isHot = sparesHot && shard.heat.keeps(chunks[0].record.heatKey)
             return isHot ? .stays : .goes(.quota)
         }
-        if shard.quotas.isReserved(namespaceID) { return .stays }
+        if shard.quotas.isReserved(namespaceID, change: context.usage.changes[namespaceID]?.bytes ?? 0) {
+            return .stays
+        }
         if !sparesHot { return .goes(.cold) }
         if shard.retentions.keeps(chunks.lazy.map { ($0.key, $0.record) }) { return .stays }
         let heat = shard.heat
         let lastUse = heat.lastUse(of: chunks.map { ($0.key.line, $0.key.offset) })
-        let bias = shard.quotas.bias(namespaceID)
+        let bias = self.bias(namespaceID, shard)
         guard heat.keeps(chunks[0].record.heatKey, lastUse: lastUse, bias: bias) else { return .goes(.cold) }
         heat.moved(chunks[0].record.heatKey)
         return .stays

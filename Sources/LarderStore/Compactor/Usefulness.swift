@@ -17,8 +17,11 @@ extension WriteContext {
     private func isBehindHole(end: UInt64, _ line: LineRecord) throws -> Bool {
         var line = line
         var view = LineView()
+        // From where on younger lines have chunks: they may have filled an older one's hole.
+        var filled = UInt64.max
         for _ in 0..<Limits.holeDepth {
-            if line.holeAt < min(end, view.limit) { return true }
+            if line.holeAt < min(end, view.limit, filled) { return true }
+            filled = min(filled, line.lowestTokens)
             view = view.through(line.view)
             guard line.parent != 0, let parent = try? self.line(line.parent) else { return false }
             line = parent
@@ -31,7 +34,7 @@ extension WriteContext {
     private func isBehindWindows(_ key: ChunkKey, end: UInt64, window: UInt64, _ line: LineRecord) throws -> Bool {
         // What is resumed at within the window after the chunk needs it.
         let (bound, overflows) = end.addingReportingOverflow(window)
-        if overflows { return false }
+        if overflows || line.children > Limits.childrenPerVerdict { return false }
         func needs(_ offset: UInt64) -> Bool { offset > key.offset && offset < bound }
         guard let last = try lastChunk(of: key), last.offset + UInt64(last.tokens) >= bound else { return false }
         if try childViews(of: key.line).contains(where: { needs($0.limit) }) { return false }
@@ -40,6 +43,7 @@ extension WriteContext {
 
     /// True if a recurrent state is neither the line's last nor where it was forked.
     private func isThinned(_ key: ChunkKey, _ line: LineRecord) throws -> Bool {
+        if line.children > Limits.childrenPerVerdict { return false }
         guard let last = try lastChunk(of: key), last.offset > key.offset else { return false }
         // A session that goes on from a fork resumes at the deepest state up to there.
         let next = try nextOffset(after: key) ?? .max

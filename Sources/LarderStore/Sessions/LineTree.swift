@@ -74,7 +74,7 @@ extension WriteContext {
         record.view = narrowed
         try put(record, line: id)
         try put(narrowed, child: id, of: record.parent)
-        if try line(record.parent)?.head == 0 { try bury(.line(record.parent)) }
+        if ((try? line(record.parent)) ?? nil)?.head == 0 { try bury(.line(record.parent)) }
     }
 
     private func put(_ view: LineView, child: UInt64, of parent: UInt64) throws {
@@ -94,7 +94,7 @@ extension WriteContext {
     }
 
     private mutating func uncount(childOf parent: UInt64) throws {
-        guard var record = try line(parent), record.children > 0 else { return }
+        guard var record = (try? line(parent)) ?? nil, record.children > 0 else { return }
         record.children -= 1
         try put(record, line: parent)
         if record.head == 0 { try bury(.line(parent)) }

@@ -113,20 +113,37 @@ extension WriteContext {
     /// Returns true if nothing refers to a chunk's blob any more, and it is to be freed.
     private func release(_ chunk: ChunkRecord) throws -> Bool {
         guard chunk.isShared else { return true }
-        let place = try WordKey(chunk.blobID).withBytes { blob in
+        // Without the way back to its key nothing is known of others: it stays.
+        guard let place = try sharedPlace(of: chunk.blobID) else { return false }
+        return try release(shared: chunk.blobID, place)
+    }
+
+    /// Where a blob is named by its content, if it is.
+    private func sharedPlace(of blobID: UInt64) throws -> PrefixPlace? {
+        try WordKey(blobID).withBytes { blob in
             try transaction.get(shard.databases.shared, blob).flatMap { try? PrefixPlace($0) }
         }
-        // Without the way back to its key nothing is known of others: it stays.
-        guard let place, var record = try PrefixRecord.find(place, transaction, shard), record.blobID == chunk.blobID
-        else { return false }
-        record.references -= 1
-        guard record.references == 0 else {
+    }
+
+    private func release(shared blobID: UInt64, _ place: PrefixPlace) throws -> Bool {
+        guard var record = try PrefixRecord.find(place, transaction, shard), record.blobID == blobID else {
+            return false
+        }
+        guard record.references <= 1 else {
+            record.references -= 1
             try put(record, place)
             return false
         }
         _ = try place.withBytes { try transaction.delete(shard.databases.prefixes, $0) }
-        _ = try WordKey(chunk.blobID).withBytes { try transaction.delete(shard.databases.shared, $0) }
+        _ = try WordKey(blobID).withBytes { try transaction.delete(shard.databases.shared, $0) }
         return true
+    }
+
+    /// Lets go of a blob for a chunk whose record is damaged, or names another blob. One that is nobody's then goes with the
+    /// sweep.
+    func disownLost(_ owner: BlobOwner) throws {
+        try disown(owner.blobID, by: owner.chunk)
+        if let place = try sharedPlace(of: owner.blobID) { _ = try release(shared: owner.blobID, place) }
     }
 }
 

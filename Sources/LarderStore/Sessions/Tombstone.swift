@@ -40,13 +40,16 @@ extension WriteContext {
         try chunk.words.withBytes { key in
             try tombstone.sealed(key: key).withUnsafeBytes { try transaction.put(tombstones, key, $0) }
         }
-        guard try transaction.statistics(tombstones).entries > Limits.tombstones else { return }
-        var oldest: ChunkKey?
+        // A small store remembers fewer: about a page in sixteen of it.
+        let limit = min(Limits.tombstones, 4 * max(shard.mapPages, shard.space.filePages))
+        guard try transaction.statistics(tombstones).entries > limit else { return }
+        var oldest: [ChunkKey] = []
         try transaction.scan(tombstones, from: UnsafeRawBufferPointer(start: nil, count: 0)) { key, _ in
-            oldest = try ChunkKey(key)
-            return false
+            oldest.append(try ChunkKey(key))
+            // Two for one, so that a limit that was lowered is reached.
+            return oldest.count < 2
         }
-        if let oldest { _ = try oldest.words.withBytes { try transaction.delete(tombstones, $0) } }
+        for key in oldest { _ = try key.words.withBytes { try transaction.delete(tombstones, $0) } }
     }
 
     /// Forgets the tombstones of a line, a few at a time. Returns true when none is left.

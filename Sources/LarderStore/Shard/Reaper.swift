@@ -17,9 +17,11 @@ enum Reaper {
             var isEmpty = true
             switch grave {
             case .line(let id):
-                let count = try free(line: id, limit: Limits.blobsPerReap - freed.blobs, &context)
-                freed.blobs += count
-                isEmpty = freed.blobs < Limits.blobsPerReap
+                let result = try free(line: id, limit: Limits.blobsPerReap - freed.blobs, &context)
+                freed.blobs += result.chunks
+                isEmpty = result.isDone
+                // What was done of a grave that is not empty yet counts, too: there is more to do.
+                if !isEmpty && result.chunks == 0 { freed.graves += 1 }
             }
             if isEmpty {
                 _ = try grave.words.withBytes { try context.transaction.delete(databases.graveyard, $0) }
@@ -30,10 +32,12 @@ enum Reaper {
     }
 
     /// Frees up to `limit` chunks of a line that neither a session writes to nor a child sees; and the line itself, once it
-    /// has neither chunks nor children. Returns how many chunks went.
-    private static func free(line id: UInt64, limit: Int, _ context: inout WriteContext) throws -> Int {
-        guard var record = try context.line(id) else { return 0 }
-        if record.head != 0 { return 0 }
+    /// has neither chunks nor children. Returns how many chunks went, and whether nothing more is to free.
+    private static func free(
+        line id: UInt64, limit: Int, _ context: inout WriteContext
+    ) throws -> (chunks: Int, isDone: Bool) {
+        // Of a line with a damaged record the sweep frees what is left.
+        guard var record = (try? context.line(id)) ?? nil, record.head == 0 else { return (0, true) }
         let views = try context.childViews(of: id)
         let unseen = try unseenChunks(of: id, record, views, limit: limit, context)
         for (key, chunk) in unseen {
@@ -46,12 +50,13 @@ enum Reaper {
         if !unseen.isEmpty { try context.put(record, line: id) }
         if !views.isEmpty { try context.narrow(id, &record, to: views) }
         if views.isEmpty && unseen.count < limit {
-            // As many as there are: at most one for each chunk that the line ever had, and bounded for the shard.
-            _ = try context.forgetTombstones(of: id, limit: Limits.tombstones)
+            guard try context.forgetTombstones(of: id, limit: Limits.tombstonesPerReap) else {
+                return (unseen.count, false)
+            }
             _ = try WordKey(id).withBytes { try context.transaction.delete(context.shard.databases.lines, $0) }
             if record.parent != 0 { try context.forsake(parent: record.parent, child: id) }
         }
-        return unseen.count
+        return (unseen.count, unseen.count < limit)
     }
 
     /// Chunks of a line that none of `views` shows. The record is nil where it is damaged (its blob is then an orphan).

@@ -45,20 +45,39 @@ extension ShardWriter {
         var incoming: [UInt32: Int] = [:]
         for mutation in batch { incoming.merge(mutation.incomingBytes, uniquingKeysWith: +) }
         for (namespaceID, bytes) in incoming {
-            var manner = Sweep.Manner.urgent(from: 0, sparesHot: true)
             var excess = shard.quotas.excess(namespaceID, with: bytes)
-            guard excess.bytes > 0, bytes <= excess.maximum else { continue }
-            while excess.bytes > 0, Clock.now() < deadline,
-                let outcome = sweepStep(bytes: excess.bytes, manner, growing(batch), only: namespaceID)
-            {
+            var place = quotaPlaces[namespaceID] ?? QuotaPlace()
+            // Where a whole search found nothing, the next waits: others' puts are not to wait for it.
+            guard excess.bytes > 0, bytes <= excess.maximum, place.restsUntil < Clock.now() else { continue }
+            for _ in 0..<Limits.quotaSteps where excess.bytes > 0 && Clock.now() < deadline {
+                let manner = Sweep.Manner.urgent(from: place.at, sparesHot: place.sparesHot)
+                guard let outcome = sweepStep(bytes: excess.bytes, manner, growing(batch), only: namespaceID) else {
+                    break
+                }
                 excess = shard.quotas.excess(namespaceID, with: bytes)
-                guard case .urgent(_, let sparesHot) = manner else { break }
-                if outcome.isAtEnd && !sparesHot { break }
-                manner =
-                    outcome.isAtEnd
-                    ? .urgent(from: 0, sparesHot: false) : .urgent(from: outcome.next, sparesHot: sparesHot)
+                place.found += outcome.freedBytes
+                place.at = outcome.next
+                if !outcome.isAtEnd { continue }
+                let isFruitless = !place.sparesHot && place.found == 0
+                place = QuotaPlace(sparesHot: !place.sparesHot)
+                if isFruitless {
+                    place.restsUntil = Clock.deadline(seconds: 1)
+                    break
+                }
             }
+            if quotaPlaces.count >= Limits.activeQuotas { quotaPlaces = [:] }
+            quotaPlaces[namespaceID] = place
         }
+    }
+
+    /// Where the search through the log for a namespace's own state stands.
+    struct QuotaPlace {
+        var at: UInt64 = 0
+        var sparesHot = true
+        /// Bytes freed since the log's old end.
+        var found = 0
+        /// A reading of ``Clock/now()``.
+        var restsUntil: UInt64 = 0
     }
 
     /// Frees what was dropped, and then sweeps, until there is room for `bytes` more.
@@ -104,11 +123,11 @@ extension ShardWriter {
     ///
     /// - Parameter place: where the last call ended. What is hot goes only after all else.
     func makeRun(
-        bytes: Int, growing: Set<UInt64>, from place: inout (at: UInt64, sparesHot: Bool)
+        bytes: Int, growing: Set<UInt64>, from place: inout (at: UInt64, sparesHot: Bool), until deadline: UInt64
     ) -> Bool {
         var freed = 0
-        while reapStep() { freed += 1 }
-        while freed < bytes {
+        while Clock.now() < deadline, reapStep() { freed += 1 }
+        while freed < bytes, Clock.now() < deadline {
             let manner = Sweep.Manner.urgent(from: place.at, sparesHot: place.sparesHot)
             guard let outcome = sweepStep(bytes: bytes - freed, manner, growing) else { break }
             freed += outcome.freedBytes

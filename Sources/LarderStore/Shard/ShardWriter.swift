@@ -54,6 +54,8 @@ final class ShardWriter: Sendable {
     nonisolated(unsafe) var barren = 0
     /// Sessions that the last batch with any added chunks to. For the writer's thread only.
     nonisolated(unsafe) var lastGrowing: Set<UInt64> = []
+    /// By namespace. For the writer's thread only.
+    nonisolated(unsafe) var quotaPlaces: [UInt32: QuotaPlace] = [:]
     /// Sweeps beside puts that are to step over what is hot, and where the last one stopped. For the writer's thread only.
     nonisolated(unsafe) var steppingOver = 0
     /// See ``steppingOver``.
@@ -229,13 +231,18 @@ final class ShardWriter: Sendable {
             // or there is no run of pages that is long enough: what the sweep frees lies side by side.
             var place: (at: UInt64, sparesHot: Bool) = (0, true)
             while case .noRoom(_, .map) = outcome, Clock.now() < deadline,
-                makeRun(bytes: 2 * mutation.storedByteCount, growing: growing([mutation]), from: &place)
+                makeRun(
+                    bytes: 2 * mutation.storedByteCount, growing: growing([mutation]), from: &place,
+                    until: deadline)
             {
                 outcome = attempt([mutation], until: deadline, sweeps: false)
             }
             switch outcome {
             case .done(let refusals): finish([mutation], refusals)
-            case .noRoom(let refusal, _): finish([mutation], [refusal])
+            case .noRoom(let refusal, _):
+                // What was dropped may be freed by now, where it could not when it was tried last.
+                queue.withLock { $0.mayHaveGraves = true }
+                finish([mutation], [refusal])
             }
         }
     }
