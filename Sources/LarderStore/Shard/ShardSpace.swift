@@ -116,12 +116,20 @@ extension Shard {
     }
 
     /// Throws ``BlockShortage`` where a commit might take a lowered file above its part of the cap. While the file is above
-    /// it, because the cap has only just been lowered, only what frees goes on.
-    func requireBlocks(_ transaction: borrowing WriteTransaction, _ purpose: CommitPurpose) throws {
+    /// it, because the cap has only just been lowered, only what frees goes on; and so it does where more is in use than
+    /// leaves room for that, which a store has only if it was opened with a cap just below what it holds.
+    ///
+    /// - Parameter usedPages: pages in use before the transaction.
+    func requireBlocks(
+        _ transaction: borrowing WriteTransaction, _ purpose: CommitPurpose, usedPages: Int
+    ) throws {
         guard isLowered, !space.cannotGiveBack else { return }
         let limit = space.partBytes / 4_096
         let allocated = allocatedPages
-        if allocated > limit, purpose == .frees || purpose == .advances { return }
+        if purpose == .frees || purpose == .advances {
+            let passable = Self.passablePages(mapPages: mapPages, filePages: space.filePages)
+            if allocated > limit || usedPages > passable { return }
+        }
         let dirty = try transaction.dirtyPagesAtMost(databases.all, filePages: space.filePages)
         let kept = Self.keptPages(
             for: purpose, mapPages: mapPages, filePages: space.filePages,

@@ -10,6 +10,8 @@ extension ShardWriter {
     struct Lowering {
         /// How far free pages were given back.
         var returned = Environment.FreePagesScan()
+        /// Commits since the last that may have freed pages: two of them, and those can be given back.
+        var advances = 0
         /// Where the sweep goes on, and whether it spares what is hot.
         var place: (at: UInt64, sparesHot: Bool) = (0, true)
     }
@@ -167,6 +169,13 @@ extension ShardWriter {
                 Clock.sleep(milliseconds: 1)
             }
         }
+        let reader = shard.environment.oldestReader().map { "transaction \($0)" } ?? "nobody"
+        log.warning(
+            "a commit lacks blocks of the disk under the lowered cap",
+            metadata: [
+                "shard": "\(shard.index)", "pages": "\(pages)", "allocated": "\(shard.allocatedPages)",
+                "used": "\(usedPages)", "part": "\(shard.space.partBytes / 4_096)", "oldest_reader": "\(reader)",
+            ])
         return false
     }
 
@@ -181,21 +190,27 @@ extension ShardWriter {
         while !returnSpace(), shard.allocatedPages > pages, Clock.now() < deadline {}
     }
 
+    /// True if the file comes well below the cap with what can be given back now.
+    private var mayComeBelow: Bool {
+        guard usedPages <= shard.usablePages, lowering.advances >= 2,
+            let last = try? shard.environment.information().lastTransaction
+        else { return false }
+        // The last that freed is the one before those two.
+        return Int(clamping: shard.environment.oldestReader() ?? .max) >= last - 1
+    }
+
     /// Gives back what is free for about ``LarderModel/Limits/returnMilliseconds``. True if nothing is left that may be given
     /// back now.
     ///
-    /// While more is in use than a new cap allows, the file stays above the cap: once it is reached, no commit may pass it
-    /// again, and the sweep could not go on.
+    /// While more is in use than a new cap allows, or what was freed last cannot be given back yet, the file stays above the
+    /// cap: once it is reached, no commit may pass it again, and what frees could not go on.
     @discardableResult
     func returnSpace() -> Bool {
         guard shard.isLowered, !shard.space.cannotGiveBack else { return true }
         let deadline = Clock.now() + UInt64(Limits.returnMilliseconds) * 1_000_000
         var returnable = Int.max
-        if usedPages > shard.usablePages {
-            let allocated = shard.allocatedPages
-            let limit = shard.space.partBytes / 4_096
-            if allocated > limit { returnable = allocated - limit - 1 }
-        }
+        let above = shard.allocatedPages - shard.space.partBytes / 4_096
+        if above > 0, !mayComeBelow { returnable = above - 1 }
         var isHeld = false
         let descriptor = shard.environment.dataDescriptor
         do {

@@ -153,6 +153,7 @@ extension ShardWriter {
             let used = context.usedPages
             try context.commit()
             usedPages = used
+            lowering.advances = 0
             totals.withLock { $0.commits += 1 }
             returnSpace()
             return outcome
@@ -189,6 +190,7 @@ extension ShardWriter {
                 var context = try WriteContext.begin(shard, scratch)
                 context.countEmptyCommit()
                 try context.commit(.advances)
+                lowering.advances += 1
                 returnSpace()
             } catch is BlockShortage {
                 returnSpace()
@@ -208,6 +210,7 @@ extension ShardWriter {
             }
             let used = context.usedPages
             try context.commit()
+            lowering.advances = 0
             failedReaps = 0
             usedPages = used
             totals.withLock { $0.blobsFreed += UInt64(freed.blobs) }

@@ -301,6 +301,7 @@ final class ShardWriter: Sendable {
             let hasGraves = context.hasGraves
             usedPages = context.usedPages
             try context.commit(bytes > 0 ? .stores : .changes)
+            lowering.advances = 0
             for session in changed { views.bump(session) }
             if hasGraves { queue.withLock { $0.mayHaveGraves = true } }
             if batch.contains(where: \.isDurable) { try shard.environment.synchronise() }

@@ -19,6 +19,7 @@ struct WriteContext: ~Copyable {
     private(set) var hasGraves = false
     /// Pages that data takes, about: counted at the start, and changed with what is written and freed.
     private(set) var usedPages: Int
+    private let usedBefore: Int
     private var smallBytes = 0
 
     /// Numbers that must never go back.
@@ -42,6 +43,7 @@ struct WriteContext: ~Copyable {
         self.counters = counters
         claims = EvictionClaims(shard.leases)
         self.usedPages = usedPages
+        usedBefore = usedPages
     }
 
     /// Begins a transaction on a shard.
@@ -72,7 +74,7 @@ struct WriteContext: ~Copyable {
         try Self.countersKey.withUnsafeBytes { key in
             try Record.seal(writer, key: key).withUnsafeBytes { try transaction.put(shard.databases.meta, key, $0) }
         }
-        try shard.requireBlocks(transaction, purpose)
+        try shard.requireBlocks(transaction, purpose, usedPages: usedBefore)
         let claims = claims
         let usage = usage
         let home = shard
