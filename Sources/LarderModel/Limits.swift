@@ -137,6 +137,8 @@ public enum Limits {
     /// See ``sparePartSmall``.
     public static let sparePages = 1_024
 
+    /// Pages that chunks leave to records.
+    public static let recordPages = 8
     /// Largest byte cap of a store: half of what a process can map.
     public static let capBytes = 1 << 46
     /// A file can be lowered to a cap that leaves it one part in so many of its length; see ``reservedPages``.

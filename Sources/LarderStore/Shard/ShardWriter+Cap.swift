@@ -131,8 +131,10 @@ extension ShardWriter {
     }
 
     /// Sweeps a little, without rewriting anything: first what is cold, then all that may go. False if nothing went.
-    private func lowerBySweep(pages: Int, growing: Set<UInt64> = []) -> Bool {
+    private func lowerBySweep(pages: Int, growing: Set<UInt64>? = nil) -> Bool {
         if reapStep() { return true }
+        // Sessions that grow are spared as long as others have anything to give.
+        let growing = growing ?? (lowering.place.sparesHot ? lastGrowing : [])
         let manner = Sweep.Manner.urgent(from: lowering.place.at, sparesHot: lowering.place.sparesHot)
         guard let outcome = sweepStep(bytes: min(pages * 4_096, shard.batchBytes / 4), manner, growing) else {
             return false

@@ -159,7 +159,7 @@ extension ShardWriter {
             return outcome
         } catch is BlockShortage {
             returnAllSpace(until: Clock.now() + UInt64(Limits.relieveMilliseconds) * 1_000_000)
-            return mayRetry ? sweepStep(bytes: bytes / 4, manner, growing, mayRetry: false) : nil
+            return mayRetry ? sweepStep(bytes: bytes / 4, manner, growing, only: only, mayRetry: false) : nil
         } catch {
             let isFull = (error as? LMDBError)?.isMapFull ?? false
             log.log(

@@ -111,7 +111,9 @@ struct WriteContext: ~Copyable {
         let small = bytes + Self.indexBytes
         let pages = bytes > 2_000 ? (bytes + 16 + 4_095) / 4_096 : 0
         let shared = smallBytes + (bytes > 2_000 ? Self.indexBytes : small)
-        guard usedPages + pages + shared / 2_048 + 1 <= shard.usablePages else { return false }
+        // One session that fills the store must not keep others from being opened.
+        let kept = pages > 0 ? Limits.recordPages : 0
+        guard usedPages + pages + shared / 2_048 + 1 + kept <= shard.usablePages else { return false }
         usedPages += pages
         smallBytes = shared
         return true
