@@ -223,10 +223,13 @@ final class ShardWriter: Sendable {
         }
         for mutation in batch {
             var outcome = attempt([mutation], until: deadline, sweeps: false)
-            // The map has room, but what was freed just now cannot be used yet,
-            if case .noRoom(_, .map) = outcome {
+            // There is room in the file, but what was freed just now cannot be used yet: no commit, and it never could be,
+            switch outcome {
+            case .noRoom(_, .map), .noRoom(_, .disk):
+                while Clock.now() < deadline, reapStep() {}
                 makeFreedPagesUsable()
                 outcome = attempt([mutation], until: deadline, sweeps: false)
+            case .noRoom(_, .blocks), .done: break
             }
             // or there is no run of pages that is long enough: what the sweep frees lies side by side.
             var place: (at: UInt64, sparesHot: Bool) = (0, true)
