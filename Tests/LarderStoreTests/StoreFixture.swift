@@ -107,6 +107,9 @@ final class StoreFixture {
         return code { _ = try outcome.wait { $0 }!.get() }
     }
 
+    /// A chunk's bytes. Never inlined: where a caller ignores the array, the optimizer (6.3.1) frees it before the copy
+    /// into it, as the address sanitizer found.
+    @inline(never)
     func get(_ session: UInt64, component: UInt16, offset: UInt64, firstLayer: UInt32 = 0, layers: UInt32 = 0) throws
         -> [UInt8]
     {
