@@ -6,13 +6,18 @@ BIN = .build/$(CONFIGURATION)
 # Debian's names of the C libraries' headers.
 PACKAGES = liblmdb-dev liblz4-dev pkg-config
 
-.PHONY: demo test bench soak lint sanitize deps build clean
+.PHONY: demo test test-c bench soak lint sanitize deps build clean
 
 demo: build
 	$(BIN)/larder-bench demo
 
 test: deps
 	$(SWIFT) test -c $(CONFIGURATION) --disable-xctest
+	$(MAKE) test-c
+
+# The C client, with every C and C++ compiler that is there, against the daemon at $LARDER_LARDERD, else the one built.
+test-c:
+	Clients/c/tests/run
 
 # Ratio and speed of the exact encodings; page-in and page-out next to what the machine allows, and to Redis if
 # redis-server is installed; what forks and truncates cost; what a full store costs. About five minutes.
