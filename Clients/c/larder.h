@@ -322,6 +322,12 @@ larder_status larder_configure_session(larder_client *client, uint64_t session, 
 size_t larder_prefix_keys(const uint32_t *tokens, size_t token_count, size_t chunk_tokens, const void *context,
                           size_t context_bytes, const larder_key *parent, larder_key *keys);
 
+/* The key of a recurrent state that is valid after all of these tokens, at a chunk's end or not: the last of the prefix
+ * keys if they are whole chunks, else one more link over those that are left over. Arguments as above; a chunk_tokens of
+ * 0 takes all tokens as one chunk. */
+larder_key larder_recurrent_key(const uint32_t *tokens, size_t token_count, size_t chunk_tokens, const void *context,
+                                size_t context_bytes, const larder_key *parent);
+
 /* How many of `keys`, from the first on, name stored chunks of a component. At most the daemon's batch_items keys. A
  * match promises nothing: page out by key alone, and what is a miss with its bytes. */
 larder_status larder_match(larder_client *client, const char *namespace_name, uint32_t model_id, uint16_t component,
@@ -360,7 +366,7 @@ typedef struct larder_result {
   larder_status status;
   uint32_t tokens;     /* of the chunk that was paged in; 0 for a page-out */
   uint64_t bytes;      /* that it takes in the store; for a page-in, that were written. 0 where it failed */
-  const char *message; /* "" where it was done. The connection's, until its next call */
+  const char *message; /* "" where it was done, or there was no room left. The connection's, until its next call */
 } larder_result;
 
 /* Pages one chunk out. stored_bytes: what it takes in the store; may be NULL. */
@@ -794,7 +800,8 @@ enum {
   LRD_SLOT_BYTES = 8 << 20,      /* of the connection's own arena, for one request */
   LRD_STAGE_BYTES = LRD_SLOT_BYTES * LRD_WINDOW,
   LRD_ALIGNMENT = 64,            /* bytes, of a chunk in it */
-  LRD_ITEM_ANSWER_BYTES = 1100,  /* at most, of a get's answer beside its payload */
+  LRD_ITEM_BYTES = 80,           /* at most, of an item in a request */
+  LRD_ITEM_ANSWER_BYTES = 1100,  /* at most, of an item in an answer, beside its payload */
   LRD_READ_BYTES = 64 << 10,     /* least room of the input buffer */
   LRD_IDLE_BYTES = 1 << 20,      /* most room that the input buffer keeps between calls */
   LRD_PROGRESS_FRAMES = 64,
@@ -2209,6 +2216,7 @@ static larder_status lrd_dial(larder_client *client, const char *path) {
     return lrd_fail(client, LARDER_CONNECTION_FAILED, "no socket could be made: %s", strerror(errno));
   for (uint64_t deadline = lrd_deadline(client);;) {
     if (connect(client->socket, (const struct sockaddr *)&address, sizeof address) == 0) return LARDER_OK;
+    if (errno == EISCONN) return LARDER_OK; /* an interrupted try went through */
     if (errno == EINTR) continue;
     if (errno != EAGAIN || lrd_now_ms() >= deadline) break;
     poll(NULL, 0, LRD_RETRY_MS);
@@ -2533,29 +2541,33 @@ static larder_status lrd_check_items(lrd_batch *batch) {
   return status;
 }
 
-/* How many items from `next` on go into one request. *is_alone: it takes all of the connection's own arena. */
+/* How many items from `next` on go into one request: as many as its limits allow, and at least one. *is_alone: that one
+ * takes all of the connection's own arena. */
 static size_t lrd_cut(const lrd_batch *batch, bool *is_alone) {
   const larder_client *client = batch->client;
   size_t most = client->limits.batch_items;
-  if (most > LRD_REQUEST_ITEMS) most = LRD_REQUEST_ITEMS;
   size_t sums[3] = {0, 0, 0}, limits[3] = {LRD_ARENA_BYTES, LRD_SLOT_BYTES, LRD_INLINE_BYTES};
-  size_t fields = 64, taken = 0;
+  size_t taken = 0;
+  lrd_way first = lrd_way_of(batch, batch->next);
   *is_alone = false;
   if (batch->layer_group > 0) return batch->count;
-  if (limits[LRD_INLINE] > client->out.limit) limits[LRD_INLINE] = client->out.limit;
+  if (most > LRD_REQUEST_ITEMS) most = LRD_REQUEST_ITEMS;
   for (size_t i = batch->next; i < batch->count && taken < most; i++, taken++) {
     size_t count;
     lrd_way way = lrd_way_of(batch, i);
     lrd_item_bytes(batch, i, &count);
     if (way == LRD_STAGED) count = lrd_aligned(count);
-    if (batch->ins != NULL && way == LRD_INLINE && count <= LARDER_FRAME_BYTES) count += LRD_ITEM_ANSWER_BYTES;
-    bool is_other = batch->ins != NULL && (way == LRD_INLINE) != (lrd_way_of(batch, batch->next) == LRD_INLINE);
-    bool is_full = count > limits[way] - sums[way] || fields + sums[LRD_INLINE] > client->out.limit - 128;
-    if (taken > 0 && (is_other || is_full || (way == LRD_INLINE && count > client->out.limit - fields))) break;
-    if (way == LRD_STAGED && count > LRD_SLOT_BYTES) *is_alone = true;
+    /* A get and a get_into are different requests. The inline payloads of a put are in its frame, those of a get in its
+     * answer's, each beside the fields of its items. */
+    bool is_other = batch->ins != NULL && (way == LRD_INLINE) != (first == LRD_INLINE);
+    bool is_over = count > limits[way] - sums[way];
+    size_t fields = (taken + 1) * (batch->outs != NULL ? LRD_ITEM_BYTES : LRD_ITEM_ANSWER_BYTES) + LRD_ITEM_BYTES;
+    size_t carried = sums[LRD_INLINE] + (way == LRD_INLINE ? count : 0);
+    bool is_long = fields > client->out.limit || carried > client->out.limit - fields;
+    if (taken > 0 && (is_other || is_over || is_long)) break;
+    *is_alone = way == LRD_STAGED && count > LRD_SLOT_BYTES;
+    if (is_over) return 1;
     sums[way] += count;
-    fields += 80;
-    if (count > limits[way]) return 1;
   }
   return taken;
 }
@@ -2884,24 +2896,38 @@ static larder_key lrd_first_key(const void *context, size_t context_bytes) {
   return lrd_sha256_end(&hash);
 }
 
+/* The next key of a chain, over so many tokens. */
+static larder_key lrd_next_key(const larder_key *before, const uint32_t *tokens, size_t count) {
+  lrd_sha256 hash;
+  lrd_sha256_begin(&hash);
+  lrd_sha256_add(&hash, before->bytes, sizeof before->bytes);
+  for (size_t i = 0; i < count; i++) {
+    uint8_t bytes[4];
+    for (int j = 0; j < 4; j++) bytes[j] = (uint8_t)(tokens[i] >> (8 * j));
+    lrd_sha256_add(&hash, bytes, sizeof bytes);
+  }
+  return lrd_sha256_end(&hash);
+}
+
 size_t larder_prefix_keys(const uint32_t *tokens, size_t token_count, size_t chunk_tokens, const void *context,
                           size_t context_bytes, const larder_key *parent, larder_key *keys) {
   size_t count = chunk_tokens == 0 ? 0 : token_count / chunk_tokens;
   if (keys == NULL || tokens == NULL) return count;
   larder_key key = parent != NULL ? *parent : lrd_first_key(context, context == NULL ? 0 : context_bytes);
-  for (size_t i = 0; i < count; i++) {
-    lrd_sha256 hash;
-    lrd_sha256_begin(&hash);
-    lrd_sha256_add(&hash, key.bytes, sizeof key.bytes);
-    for (size_t token = i * chunk_tokens; token < (i + 1) * chunk_tokens; token++) {
-      uint8_t bytes[4];
-      for (int j = 0; j < 4; j++) bytes[j] = (uint8_t)(tokens[token] >> (8 * j));
-      lrd_sha256_add(&hash, bytes, sizeof bytes);
-    }
-    key = lrd_sha256_end(&hash);
-    keys[i] = key;
-  }
+  for (size_t i = 0; i < count; i++) keys[i] = key = lrd_next_key(&key, tokens + i * chunk_tokens, chunk_tokens);
   return count;
+}
+
+larder_key larder_recurrent_key(const uint32_t *tokens, size_t token_count, size_t chunk_tokens, const void *context,
+                                size_t context_bytes, const larder_key *parent) {
+  larder_key key = parent != NULL ? *parent : lrd_first_key(context, context == NULL ? 0 : context_bytes);
+  if (chunk_tokens == 0) chunk_tokens = token_count;
+  for (size_t at = 0; tokens != NULL && at < token_count;) {
+    size_t count = token_count - at < chunk_tokens ? token_count - at : chunk_tokens;
+    key = lrd_next_key(&key, tokens + at, count);
+    at += count;
+  }
+  return key;
 }
 
 larder_status larder_match(larder_client *client, const char *namespace_name, uint32_t model_id, uint16_t component,

@@ -4,6 +4,8 @@
 
 #include "hostile_test.h"
 
+#include <sys/wait.h>
+
 /* A body under construction. */
 typedef struct body {
   uint8_t bytes[4096];
@@ -269,7 +271,84 @@ static void test_progress_frames(void) {
   end_fake(client, daemon);
 }
 
+/* A daemon that writes long answers before it reads: who sends must receive meanwhile, or both wait for ever. */
+static void test_both_ways(void) {
+  enum { ITEMS = 2000, MESSAGE = 1000, EACH = 16 << 10 };
+  int daemon, code = 0;
+  larder_client *client = fake_client(&daemon);
+  larder_page_out *items = small_items(ITEMS);
+  larder_result *results = (larder_result *)must_allocate(ITEMS * sizeof *results);
+  uint8_t *bytes = (uint8_t *)must_allocate(EACH);
+  subject = "both ways";
+  client->limits.features = 0;
+  for (unsigned i = 0; i < ITEMS; i++) items[i].bytes = bytes;
+  for (unsigned i = 0; i < ITEMS; i++) items[i].byte_count = EACH;
+  pid_t child = fork();
+  if (child == 0) {
+    fcntl(daemon, F_SETFL, 0);
+    close(client->socket);
+    /* 8 MiB a request: 512 items each, but for the last. */
+    for (uint64_t id = 1; id <= 4; id++) {
+      uint32_t count = id < 4 ? 512 : ITEMS - 3 * 512;
+      size_t length = 4 + count * (size_t)(2 + 2 + MESSAGE + 8);
+      uint8_t *answer = (uint8_t *)must_allocate(length), *at = answer + 4;
+      for (int i = 0; i < 4; i++) answer[i] = (uint8_t)(count >> (8 * i));
+      for (uint32_t i = 0; i < count; i++, at += 2 + 2 + MESSAGE + 8) {
+        memset(at, 'm', 2 + 2 + MESSAGE);
+        at[0] = LARDER_FULL;
+        at[1] = 0;
+        at[2] = MESSAGE & 0xFF;
+        at[3] = MESSAGE >> 8;
+      }
+      frame_bytes frame = frame_of(LRD_PUT | LRD_ANSWER_BIT, id, answer, length);
+      for (size_t sent = 0; sent < frame.count;) {
+        ssize_t written = write(daemon, frame.bytes + sent, frame.count - sent);
+        if (written <= 0) _exit(1);
+        sent += (size_t)written;
+      }
+    }
+    uint8_t taken[4096];
+    while (read(daemon, taken, sizeof taken) > 0) continue;
+    _exit(0);
+  }
+  CHECK_IS(client, larder_put_from(client, items, ITEMS, LARDER_COMMITTED, LARDER_AUTO, results), LARDER_FULL);
+  CHECK(larder_is_usable(client));
+  CHECK(results[ITEMS - 1].status == LARDER_FULL && strlen(results[0].message) == MESSAGE);
+  end_fake(client, daemon);
+  waitpid(child, &code, 0);
+  CHECK(WIFEXITED(code) && WEXITSTATUS(code) == 0);
+  free(items);
+  free(results);
+  free(bytes);
+}
+
+/* Answers that are well formed and cannot be true. */
+static void test_untrue_answers(void) {
+  int daemon;
+  uint8_t bytes[36] = {1};
+  uint32_t matched;
+  larder_key keys[2];
+  larder_declared declared;
+  larder_component component = {"a", LARDER_ATTENTION, LARDER_F16, 1, 1, 2, 0};
+  larder_model model = {"m", "", "", 1, 1, 0, &component, 1};
+  larder_client *client = fake_client(&daemon);
+  subject = "untrue answers";
+  memset(keys, 0, sizeof keys);
+  lay_out_frame(daemon, LRD_DECLARE_MODEL | LRD_ANSWER_BIT, 1, bytes, sizeof bytes);
+  CHECK_IS(client, larder_declare_model(client, &model, &declared), LARDER_PROTOCOL_VIOLATION);
+  check_lost(client);
+  end_fake(client, daemon);
+  client = fake_client(&daemon);
+  bytes[0] = 3;
+  lay_out_frame(daemon, LRD_MATCH | LRD_ANSWER_BIT, 1, bytes, 4);
+  CHECK_IS(client, larder_match(client, "a", 1, 0, keys, 2, &matched), LARDER_PROTOCOL_VIOLATION);
+  check_lost(client);
+  end_fake(client, daemon);
+}
+
 static void test_batches(void) {
+  test_both_ways();
+  test_untrue_answers();
   test_order();
   test_refused_part();
   test_lost_part();

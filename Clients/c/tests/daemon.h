@@ -4,6 +4,8 @@
 
 #include "connect_test.h"
 
+#include <sys/prctl.h>
+
 typedef struct live_daemon {
   const char *program;
   char folder[80];
@@ -18,6 +20,7 @@ static void start_daemon(live_daemon *d) {
   snprintf(log, sizeof log, "%s/log", d->folder);
   d->process = fork();
   if (d->process == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* it ends with the tests, however these end */
     int output = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
     dup2(output, 1);
     dup2(output, 2);

@@ -78,6 +78,7 @@ static void test_stopped(const live_daemon *d) {
   larder_client *patient = must_connect(d);
   client->timeout_ms = 30;
   kill(d->process, SIGSTOP);
+  CHECK(waitpid(d->process, NULL, WUNTRACED) == d->process); /* it has stopped, not only been told to */
   CHECK_IS(client, larder_sync(client), LARDER_TIMED_OUT);
   check_lost(client);
   larder_close(client);

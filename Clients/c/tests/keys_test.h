@@ -35,6 +35,8 @@ static void print_keys(void) {
     for (size_t j = 0; j < count; j++) print_key("plain", &keys[j]);
     count = larder_prefix_keys(tokens, TOKENS, sizes[i], "lora \xc3\xa9", 7, NULL, keys);
     for (size_t j = 0; j < count; j++) print_key("context", &keys[j]);
+    larder_key state = larder_recurrent_key(tokens, TOKENS, sizes[i], NULL, 0, NULL);
+    print_key("state", &state);
   }
 }
 
@@ -50,6 +52,10 @@ static void test_keys(void) {
   CHECK(larder_prefix_keys(tokens, 7, 2, "ctx", 3, NULL, keys) == 3);
   CHECK(is_key("21af7eba99823ed7ea3488dbd12730d46d88d9f6dedd7d029667c28da280fa58", &keys[0]));
   CHECK(is_key("295aa20d08d4f01ce88fcca2965b0dac17b6726549b32c1a41f0200b3970d824", &keys[2]));
+  larder_key state = larder_recurrent_key(tokens, 6, 2, "ctx", 3, NULL);
+  CHECK(memcmp(&state, &keys[2], sizeof state) == 0);
+  state = larder_recurrent_key(tokens, 0, 2, NULL, 0, &keys[1]);
+  CHECK(memcmp(&state, &keys[1], sizeof state) == 0);
   /* A chain goes on where an earlier call ended. */
   CHECK(larder_prefix_keys(tokens + 2, 5, 2, NULL, 0, &keys[0], rest) == 2);
   CHECK(memcmp(rest, keys + 1, sizeof rest) == 0);

@@ -24,6 +24,7 @@ static void test_without_daemon(const char *file, const char *folder) {
   test_vectors();
   test_keys();
   test_truncations();
+  test_list_limits();
   test_mutations(2000);
   test_frames();
   test_endings();

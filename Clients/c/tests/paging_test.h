@@ -28,6 +28,32 @@ static void check_round_trip(larder_client *client, uint64_t session, uint8_t *f
   free(results);
 }
 
+/* Chunks of 4 MB beside chunks of 20 MB in one batch: these take all of the connection's own arena, and neither may be
+ * written over the other while it is under way. */
+static void check_mixed_sizes(larder_client *client, uint64_t session) {
+  enum { COUNT = 12 };
+  larder_page_out outs[COUNT];
+  larder_page_in ins[COUNT];
+  larder_result results[COUNT];
+  uint64_t offset = 0;
+  for (unsigned i = 0; i < COUNT; i++) {
+    uint32_t tokens = i % 5 == 4 ? 20000 : 4000;
+    uint8_t *bytes = (uint8_t *)must_allocate((size_t)tokens * TOKEN_BYTES);
+    fill_random(bytes, (size_t)tokens * TOKEN_BYTES, 500 + i);
+    outs[i] = page_out_of(session, offset, tokens, bytes);
+    ins[i] = page_in_of(&outs[i], must_allocate(outs[i].byte_count));
+    offset += tokens;
+  }
+  CHECK_OK(client, larder_put_from(client, outs, COUNT, LARDER_COMMITTED, LARDER_RAW, results));
+  CHECK_OK(client, larder_get_into(client, ins, COUNT, 0, NULL, NULL, results));
+  for (unsigned i = 0; i < COUNT; i++) {
+    CHECK(memcmp(outs[i].bytes, ins[i].into, outs[i].byte_count) == 0);
+    free((void *)(uintptr_t)outs[i].bytes);
+    free(ins[i].into);
+  }
+  CHECK_OK(client, larder_drop(client, session));
+}
+
 /* The same from and into memory of every kind. */
 static void test_memory(const live_daemon *d) {
   larder_client *client = must_connect(d);
@@ -45,6 +71,8 @@ static void test_memory(const live_daemon *d) {
   check_round_trip(client, must_open(client, "huge", model), huge, huge + 20000 * TOKEN_BYTES, 1, 20000); /* 20 MB */
   check_round_trip(client, must_open(client, "huger", model), huge, huge + 20000 * TOKEN_BYTES, 2, 9000); /* 9 MB */
   free(huge);
+  subject = "mixed sizes";
+  check_mixed_sizes(client, must_open(client, "mixed", model));
   subject = "arenas";
   CHECK_OK(client, larder_open_arena(client, 2 * bytes, &made));
   check_round_trip(client, must_open(client, "arena", model), (uint8_t *)larder_arena_bytes(made),
@@ -69,6 +97,10 @@ static void test_memory(const live_daemon *d) {
   larder_close_arena(client->stage);
   check_round_trip(client, must_open(client, "inline", model), from, into, 1300, 4);
   check_round_trip(client, must_open(client, "inline large", model), from, into, 3, 1700);
+  subject = "frames of 10,000 bytes";
+  client->out.limit = 10000;
+  check_round_trip(client, must_open(client, "small frames", model), from, into, 100, 4);
+  check_round_trip(client, must_open(client, "full frames", model), from, into, 9, 9);
   larder_close(client);
   free(from);
   free(into);

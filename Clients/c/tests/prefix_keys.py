@@ -6,6 +6,7 @@ import struct
 
 TOKENS = [i * 2654435761 % 2**32 for i in range(1000)]
 BYTES = bytes(i * 7 % 256 for i in range(300))
+FIRST = hashlib.sha256(b"larder-prefix-1" + bytes(8)).digest()
 
 
 def prefix_keys(tokens, chunk_tokens, context=b""):
@@ -18,6 +19,12 @@ def prefix_keys(tokens, chunk_tokens, context=b""):
     return keys
 
 
+def recurrent_key(tokens, chunk_tokens):
+    left = tokens[len(tokens) // chunk_tokens * chunk_tokens :]
+    key = (prefix_keys(tokens, chunk_tokens) or [FIRST])[-1]
+    return hashlib.sha256(key + struct.pack(f"<{len(left)}I", *left)).digest() if left else key
+
+
 def main():
     for count in range(len(BYTES)):
         print("sha256", hashlib.sha256(BYTES[:count]).hexdigest())
@@ -26,6 +33,7 @@ def main():
             print("plain", key.hex())
         for key in prefix_keys(TOKENS, size, "lora é".encode()):
             print("context", key.hex())
+        print("state", recurrent_key(TOKENS, size).hex())
 
 
 if __name__ == "__main__":

@@ -68,6 +68,44 @@ static void test_truncations(void) {
   printf("truncations: %lu refused\n", cuts);
 }
 
+/* Lists of as many entries as their limit allows are read, and of one more are refused, though its bytes are there. */
+static void test_list_limits(void) {
+  /* Zeros make valid entries, but for the encoding of a chunk. `before` and `after`: bytes around the list. */
+  static const struct {
+    const char *message;
+    size_t before, most, entry, after;
+  } lists[] = {{"resume", 37, LARDER_TRACKS, 12, 4},
+               {"resume", 41, LARDER_RESUME_CHUNKS, 49, 0},
+               {"list_chunks", 0, LARDER_PAGE_ENTRIES, 49, 0},
+               {"plan_snapshots", 0, LARDER_SNAPSHOTS, 8, 0},
+               {"explain", 24, LARDER_GROUP_SIZE, 2, 6},
+               {"explain", 30, LARDER_TRACKS, 38, 0},
+               {"list_models", 0, LARDER_PAGE_ENTRIES, 56, 0},
+               {"list_namespaces", 0, LARDER_PAGE_ENTRIES, 45, 0},
+               {"list_sessions", 8, LARDER_PAGE_ENTRIES, 64, 0},
+               {"stat", 0, LARDER_PAGE_ENTRIES, 4, 4},
+               {"stat", 4, LARDER_PAGE_ENTRIES, 10, 0},
+               {"verify", 16, LARDER_PAGE_ENTRIES, 22, 1},
+               {"report", 32, LARDER_PAGE_ENTRIES, 75, 0}};
+  static char kind[] = "answer";
+  for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+    for (size_t count = lists[i].most - 1; count <= lists[i].most + 1; count++) {
+      size_t bytes = lists[i].before + 4 + count * lists[i].entry + lists[i].after;
+      uint8_t *body = (uint8_t *)must_allocate(bytes);
+      vector v;
+      memset(&v, 0, sizeof v);
+      v.message = must_copy(lists[i].message);
+      v.kind = kind;
+      subject = lists[i].message;
+      for (size_t j = 0; j < 4; j++) body[lists[i].before + j] = (uint8_t)(count >> (8 * j));
+      for (size_t j = 0; j < count && lists[i].entry == 49; j++) body[lists[i].before + 44 + j * 49] = LARDER_RAW;
+      CHECK(decode_answer(&v, body, bytes, false) ==
+            (count <= lists[i].most ? LARDER_OK : LARDER_PROTOCOL_VIOLATION));
+      free(v.message);
+      free(body);
+    }
+}
+
 /* xorshift64*, so that a seed repeats a run anywhere. */
 static uint64_t random_state;
 
