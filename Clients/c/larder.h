@@ -234,7 +234,7 @@ void larder_close(larder_client *client);
 /* True while the connection can be used. */
 bool larder_is_usable(const larder_client *client);
 
-/* One sentence about the last call that failed on this connection; "" if none did. For people; do not parse it. */
+/* One sentence about the last call on this connection; "" if it did not fail. For people; do not parse it. */
 const char *larder_message(const larder_client *client);
 
 /* What the handshake agreed on; zeros if it failed. Lives as long as the connection. */

@@ -4,8 +4,6 @@
 
 #include "hostile_test.h"
 
-#include <sys/wait.h>
-
 /* A body under construction. */
 typedef struct body {
   uint8_t bytes[4096];
@@ -274,12 +272,14 @@ static void test_progress_frames(void) {
 /* A daemon that writes long answers before it reads: who sends must receive meanwhile, or both wait for ever. */
 static void test_both_ways(void) {
   enum { ITEMS = 2000, MESSAGE = 1000, EACH = 16 << 10 };
-  int daemon, code = 0;
+  int daemon, code = 0, room = 64 << 10;
   larder_client *client = fake_client(&daemon);
   larder_page_out *items = small_items(ITEMS);
   larder_result *results = (larder_result *)must_allocate(ITEMS * sizeof *results);
   uint8_t *bytes = (uint8_t *)must_allocate(EACH);
   subject = "both ways";
+  setsockopt(client->socket, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+  setsockopt(daemon, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
   client->limits.features = 0;
   for (unsigned i = 0; i < ITEMS; i++) items[i].bytes = bytes;
   for (unsigned i = 0; i < ITEMS; i++) items[i].byte_count = EACH;

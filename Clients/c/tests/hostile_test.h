@@ -5,6 +5,7 @@
 #include "vectors_test.h"
 
 #include <dirent.h>
+#include <sys/wait.h>
 
 /* Descriptors that this process has open. */
 static unsigned open_descriptors(void) {
@@ -71,6 +72,27 @@ static void test_endings(void) {
       free(frame.bytes);
       end_fake(client, daemon);
     }
+}
+
+/* A daemon that sends an answer byte by byte, for longer than anyone waits. */
+static void test_trickle(void) {
+  int daemon;
+  larder_statistics *answer = NULL;
+  larder_client *client = fake_client(&daemon);
+  subject = "trickle";
+  client->timeout_ms = 50;
+  pid_t child = fork();
+  if (child == 0) {
+    uint8_t header[LRD_HEADER_BYTES] = {0, 0, 16, 0, LRD_STAT, LRD_ANSWER_BIT >> 8, 0, 0, 1};
+    close(client->socket);
+    if (write(daemon, header, sizeof header) != (ssize_t)sizeof header) _exit(1);
+    while (send(daemon, header, 1, MSG_NOSIGNAL) == 1) poll(NULL, 0, 1); /* 1 MiB takes a quarter of an hour */
+    _exit(0);
+  }
+  CHECK_IS(client, larder_stat(client, &answer), LARDER_TIMED_OUT);
+  check_lost(client);
+  end_fake(client, daemon);
+  waitpid(child, NULL, 0);
 }
 
 /* A daemon that reads nothing, or is gone, while a client sends more than a socket holds. */

@@ -28,6 +28,7 @@ static void test_without_daemon(const char *file, const char *folder) {
   test_mutations(2000);
   test_frames();
   test_endings();
+  test_trickle();
   test_sending();
   test_arenas();
   test_mutated_frames(60);
