@@ -323,8 +323,8 @@ size_t larder_prefix_keys(const uint32_t *tokens, size_t token_count, size_t chu
                           size_t context_bytes, const larder_key *parent, larder_key *keys);
 
 /* The key of a recurrent state that is valid after all of these tokens, at a chunk's end or not: the last of the prefix
- * keys if they are whole chunks, else one more link over those that are left over. Arguments as above; a chunk_tokens of
- * 0 takes all tokens as one chunk. */
+ * keys if they are whole chunks, else one more link over those that are left over. Arguments as above; a chunk_tokens
+ * of 0 takes all tokens as one chunk. */
 larder_key larder_recurrent_key(const uint32_t *tokens, size_t token_count, size_t chunk_tokens, const void *context,
                                 size_t context_bytes, const larder_key *parent);
 

@@ -32,11 +32,12 @@ static void test_kills(live_daemon *d, unsigned rounds) {
     larder_client *client = must_connect(d);
     uint64_t session = must_open(client, name, must_declare(client, "memory", false));
     fill_random(bytes, ITEMS * BYTES, 100 + round);
-    pid_t killer = kill_later(d, 1 + (int)(next_random() % 60));
-    unsigned done = 0;
+    unsigned done = 0, kill_at = (unsigned)(next_random() % ITEMS);
+    pid_t killer = 0;
     larder_status status = LARDER_OK;
     while (status == LARDER_OK && done < ITEMS) {
       unsigned count = 1 + (unsigned)(next_random() % 8);
+      if (killer == 0 && done >= kill_at) killer = kill_later(d, (int)(next_random() % 8));
       if (count > ITEMS - done) count = ITEMS - done;
       for (unsigned i = 0; i < count; i++)
         outs[i] = page_out_of(session, (uint64_t)(done + i) * TOKENS, TOKENS, bytes + (done + i) * BYTES);
@@ -44,6 +45,7 @@ static void test_kills(live_daemon *d, unsigned rounds) {
       for (unsigned i = 0; i < count && results[i].status == LARDER_OK; i++) done++;
       calls++;
     }
+    if (killer == 0) killer = kill_later(d, (int)(next_random() % 8));
     for (unsigned i = 0; i < done; i++) {
       outs[i] = page_out_of(session, (uint64_t)i * TOKENS, TOKENS, bytes + i * BYTES);
       ins[i] = page_in_of(&outs[i], into + i * BYTES);
