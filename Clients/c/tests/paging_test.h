@@ -100,7 +100,7 @@ static void test_memory(const live_daemon *d) {
   subject = "small frames";
   client->out.limit = 10000;
   check_round_trip(client, must_open(client, "small frames", model), from, into, 100, 4);
-  client->out.limit = 2 * 4 * TOKEN_BYTES + 100; /* two chunks, but not with the fields of their items */
+  client->out.limit = 2 * 4 * TOKEN_BYTES + 50; /* two chunks, but not with the fields of their items */
   check_round_trip(client, must_open(client, "full frames", model), from, into, 9, 4);
   larder_close(client);
   free(from);
