@@ -344,6 +344,18 @@ static void test_untrue_answers(void) {
   CHECK_IS(client, larder_match(client, "a", 1, 0, keys, 2, &matched), LARDER_PROTOCOL_VIOLATION);
   check_lost(client);
   end_fake(client, daemon);
+  uint8_t byte, miss[] = {1, 0, 0, 0, LARDER_MISS, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0};
+  larder_page_in item;
+  larder_result result;
+  memset(&item, 0, sizeof item);
+  item.into = &byte;
+  item.byte_count = 1;
+  client = fake_client(&daemon);
+  client->limits.features = 0;
+  lay_out_frame(daemon, LRD_GET | LRD_ANSWER_BIT, 1, miss, sizeof miss); /* a miss of 5 bytes */
+  CHECK_IS(client, larder_get_into(client, &item, 1, 0, NULL, NULL, &result), LARDER_PROTOCOL_VIOLATION);
+  check_lost(client);
+  end_fake(client, daemon);
 }
 
 static void test_batches(void) {
