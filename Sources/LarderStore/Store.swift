@@ -26,6 +26,8 @@ public final class Store: Sendable {
     let housekeeper = Housekeeper()
     let speed = PageInSpeed()
     let savings: Savings
+    /// Readers made, so far.
+    private let readers = Atomic<UInt64>(0)
     /// Requests with hints, so far.
     let hintRequests = Monitor<UInt64>(0)
     /// Held, by name, while a session of that name is made: names are unique over all shards.
@@ -140,6 +142,9 @@ public final class Store: Sendable {
         if configuration.frees { saveHeat() }
         team.stop()
     }
+
+    /// A number for a reader that no other has.
+    func nextReader() -> UInt64 { readers.wrappingAdd(1, ordering: .relaxed).newValue }
 
     // MARK: models and sessions
 

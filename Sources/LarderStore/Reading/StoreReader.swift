@@ -9,6 +9,8 @@ public final class StoreReader {
     let store: Store
     /// The user on whose behalf it reads.
     let userID: UInt32
+    /// Where its worker's page-outs wait.
+    let lane: Lane
     private var snapshots: [Snapshot?]
     private var holds = false
     /// What this reader's last resumes named, by session, oldest first.
@@ -27,6 +29,7 @@ public final class StoreReader {
     public init(_ store: Store, userID: UInt32) {
         self.store = store
         self.userID = userID
+        lane = Lane(userID: userID, reader: store.nextReader())
         snapshots = Array(repeating: nil, count: store.shards.count)
     }
 

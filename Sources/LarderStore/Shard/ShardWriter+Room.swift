@@ -16,7 +16,7 @@ extension ShardWriter {
             waiting = 0
         }
         // Where puts wait for the writer, it rewrites less.
-        shard.heat.spareWrites(isPressed: queue.withLock { $0.bytes > queueBytes / 2 })
+        shard.heat.spareWrites(isPressed: queue.withLock { $0.mutations.bytes > queueBytes / 3 })
         let excess = (context.usedPages - shard.lowPages) * 4_096
         let wanted = min(excess, 2 * bytes + Limits.smallSweepBytes)
         guard steppingOver > 0 else {
