@@ -96,6 +96,8 @@ public enum Limits {
     public static let lightLaneBytes = 1 << 20
     /// Bytes that one write transaction commits together, unless a single chunk is larger.
     public static let bytesPerCommit = 32 << 20
+    /// Blobs under ids that were never given that are removed when a shard is opened; more are damage.
+    public static let strayBlobs = 64
     /// Blobs of dropped state that one write transaction frees.
     public static let blobsPerReap = 64
     /// Chunks evicted from one shard that it remembers, to explain misses.

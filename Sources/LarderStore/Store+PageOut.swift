@@ -1,5 +1,6 @@
 import LarderCodec
 import LarderModel
+import LarderPolicy
 import LarderSystem
 
 /// A chunk as a worker names it, with its raw bytes.

@@ -1,4 +1,5 @@
 import LarderModel
+import LarderPolicy
 import LarderSystem
 
 /// A change that a shard's writer applies in a transaction, together with others, and completes after the commit.

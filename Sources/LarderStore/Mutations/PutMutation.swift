@@ -1,6 +1,7 @@
 import LarderCodec
 import LarderLMDB
 import LarderModel
+import LarderPolicy
 import LarderSystem
 
 /// A chunk on its way to the store.

@@ -1,6 +1,7 @@
 import LarderCodec
 import LarderLMDB
 import LarderModel
+import LarderPolicy
 
 /// Reads a store for one thread: a renewable snapshot of each shard, and memory of the session used last.
 ///

@@ -4,6 +4,7 @@
 import LarderCodec
 import LarderLMDB
 import LarderModel
+import LarderPolicy
 import LarderSystem
 import Logging
 
