@@ -66,6 +66,10 @@ final class ShardWriter: Sendable {
     nonisolated(unsafe) var failedReaps = 0
     /// See ``barren``.
     nonisolated(unsafe) var waiting = 0
+    /// Told that the environment is of no use any more.
+    let onFailure: @Sendable () -> Void
+    /// True once that was told. For the writer's thread only.
+    nonisolated(unsafe) var hasFailed = false
     /// How far the data file is lowered. For the writer's thread only.
     nonisolated(unsafe) var lowering = Lowering()
 
@@ -82,6 +86,7 @@ final class ShardWriter: Sendable {
         self.team = team
         self.queueBytes = queueBytes
         waitSeconds = configuration.queueWaitSeconds
+        onFailure = configuration.onFailure
         self.log = log
         queue = Monitor(Queue(mutations: FairQueue(capacity: queueBytes), mayHaveGraves: configuration.frees))
         do { usedPages = try shard.usedPages(try ReadTransaction.renewed(shard.environment)) } catch {
@@ -313,8 +318,8 @@ final class ShardWriter: Sendable {
             lowering.advances = 0
             for session in changed { views.bump(session) }
             if hasGraves { queue.withLock { $0.mayHaveGraves = true } }
-            if batch.contains(where: \.isDurable) { try shard.environment.synchronise() }
         } catch {
+            noteFailure(error)
             let failure = writeFailure(error, bytes: bytes)
             if sweeps, (error as? LMDBError)?.isMapFull == true { (steppingOver, steppedTo) = (Limits.steppingOver, 0) }
             if let error = error as? BlockShortage { return .noRoom(failure, .blocks(error.pages)) }
@@ -324,36 +329,7 @@ final class ShardWriter: Sendable {
             log.error("a commit failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"])
             return .done(batch.map { _ in failure })
         }
-        totals.withLock {
-            $0.commits += 1
-            $0.syncs += batch.contains(where: \.isDurable) ? 1 : 0
-            $0.putBytes += UInt64(bytes)
-        }
-        return .done(refusals)
-    }
-
-    /// What a failed commit means to the peer. LMDB reports a write that the disk had only part of the room for as EIO.
-    private func writeFailure(_ error: any Error, bytes: Int) -> LarderError {
-        if error is BlockShortage {
-            return LarderError(
-                .full,
-                "the cap was lowered, and the store has not come down to where it has room for this chunk; put again "
-                    + "later, or raise the cap")
-        }
-        if let error = error as? LMDBError, error.isMapFull {
-            return LarderError(
-                .full,
-                "the store has no run of free pages for this chunk, and nothing more that may be evicted: it is pinned, "
-                    + "under lease, or reserved for namespaces; release pins, drop sessions, or raise the cap")
-        }
-        let code = (error as? LMDBError)?.code
-        let hasRoom = FileSystem.availableBytes(shard.directory).map { $0 > bytes + (1 << 20) } ?? true
-        if code == SystemError.noSpace || code == SystemError.quotaExceeded
-            || (code == SystemError.inputOutput && !hasRoom)
-        {
-            return LarderError(.full, "the disk under the store is full; free some of it, then put again")
-        }
-        return LarderError(.storage, "the store could not be written: \(error); look at the disk, then try again")
+        return .done(synchronise(batch, refusals))
     }
 
     private func finish(_ batch: [any Mutation], _ refusals: [LarderError?]) {
