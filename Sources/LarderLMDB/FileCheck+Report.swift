@@ -54,6 +54,16 @@ extension FileCheck {
         /// The file has a version of the format that LMDB 0.9 does not read.
         case version(path: String, version: UInt32)
 
+        /// True if the file was one that LMDB could use, and is no longer: not if it cannot be read, or is of another version.
+        public var isDamage: Bool {
+            switch self {
+            case .system: false
+            case .truncated, .damaged, .notLMDB: true
+            // 2 is that of LMDB 1.0, 999 that of its unreleased versions.
+            case .version(_, let version): version != 2 && version != 999
+            }
+        }
+
         /// One sentence that says what is wrong with which file.
         public var description: String {
             switch self {

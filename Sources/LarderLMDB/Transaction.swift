@@ -24,13 +24,13 @@ extension Transaction where Self: ~Copyable {
         try check("mdb_stat", mdb_stat(handle, database.index, &status))
         return DatabaseStatistics(
             entries: status.ms_entries,
-            pages: status.ms_branch_pages + status.ms_leaf_pages + status.ms_overflow_pages,
-            treePages: status.ms_branch_pages + status.ms_leaf_pages, depth: Int(status.ms_depth))
+            pages: status.ms_branch_pages &+ status.ms_leaf_pages &+ status.ms_overflow_pages,
+            treePages: status.ms_branch_pages &+ status.ms_leaf_pages, depth: Int(status.ms_depth))
     }
 
     /// Pages of LMDB's own main and free lists.
     public func ownPages() throws(LMDBError) -> Int {
-        try statistics(Database(index: 0)).pages + statistics(Database(index: 1)).pages
+        try statistics(Database(index: 0)).pages &+ statistics(Database(index: 1)).pages
     }
 
     /// Calls `body` with each entry from the first key not below `start`, in order, until it returns false.

@@ -88,8 +88,16 @@ public enum Limits {
     public static let queueWaitSeconds = 10
     /// Puts that one write transaction commits together.
     public static let putsPerCommit = 32
+    /// Bytes that one write transaction commits together while a light lane waits beside a heavy one.
+    public static let sharedCommitBytes = 2 << 20
+    /// Bytes that a heavy lane of the writer's queue holds, at least.
+    public static let heavyLaneBytes = 4 << 20
+    /// Bytes that a light lane of the writer's queue holds, at most.
+    public static let lightLaneBytes = 1 << 20
     /// Bytes that one write transaction commits together, unless a single chunk is larger.
     public static let bytesPerCommit = 32 << 20
+    /// Blobs under ids that were never given that are removed when a shard is opened; more are damage.
+    public static let strayBlobs = 64
     /// Blobs of dropped state that one write transaction frees.
     public static let blobsPerReap = 64
     /// Chunks evicted from one shard that it remembers, to explain misses.

@@ -17,11 +17,22 @@ public final class Daemon: Sendable {
     private let socketIdentity: FileSystem.Identity?
     private let state = Monitor(State())
     private let log: Logger
+    private let failure: Monitor<Bool>
+
+    /// True if the disk failed in a way that only a new start mends: the daemon has asked itself to end.
+    public var hasFailed: Bool { failure.withLock { $0 } }
 
     /// Opens the store and the socket. Throws ``LarderError`` that says which of them refused, and why.
     public init(_ configuration: Configuration, log: Logger) throws(LarderError) {
         self.log = log
-        let store = try Store(configuration.store, log: log)
+        let failure = Monitor(false)
+        self.failure = failure
+        var stored = configuration.store
+        stored.onFailure = {
+            failure.withLock { $0 = true }
+            Process.requestTermination()
+        }
+        let store = try Store(stored, log: log)
         let recorder: TraceRecorder?
         do {
             recorder = try Self.recorder(configuration, log)

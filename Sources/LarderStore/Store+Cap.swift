@@ -7,7 +7,9 @@ extension Store {
     public var capBytes: Int { cap.load(ordering: .relaxed) }
 
     /// Bytes that the files of the store, and their directories, take of the disk.
-    public var diskBytes: Int { FileSpace.allocatedBytes(configuration.directory) }
+    public var diskBytes: Int {
+        FileSpace.allocatedBytes(configuration.directory) - SetAside.bytes(in: configuration.directory)
+    }
 
     /// Changes the cap, until the store is opened again. Returns when it holds for all that is put from then on; where it is
     /// lower than what the store takes, that comes down to it in the background.

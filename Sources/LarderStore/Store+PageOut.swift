@@ -1,5 +1,6 @@
 import LarderCodec
 import LarderModel
+import LarderPolicy
 import LarderSystem
 
 /// A chunk as a worker names it, with its raw bytes.
@@ -53,7 +54,7 @@ extension Store {
     ) {
         if items.isEmpty { return completion([]) }
         let request = PageOutRequest(
-            self, encoding, acknowledgement, Gathering(count: items.count, completion: completion))
+            self, reader.lane, encoding, acknowledgement, Gathering(count: items.count, completion: completion))
         for (index, item) in items.enumerated() {
             do throws(LarderError) {
                 request.add(try reader.plan(item), index, shard: try shardIndex(of: item.session))
@@ -68,17 +69,22 @@ extension Store {
 /// A page-out on its way to the writers, part by part.
 private final class PageOutRequest {
     private let store: Store
+    private let lane: Lane
     private let encoding: EncodingChoice
     private let acknowledgement: Acknowledgement
     private let gathering: Gathering
-    private var part = PageOutPart(shard: 0)
+    private var part = PageOutPart(shard: 0, byteLimit: 0)
     /// Copied and not yet in a writer's queue: while there is room, copying comes first, for the peer waits for it.
     private var held: [(part: PageOutPart, mutation: PutMutation)] = []
     /// Why a shard takes no more: a writer that had no room once is not waited for again.
     private var refusals: [Int: LarderError] = [:]
 
-    init(_ store: Store, _ encoding: EncodingChoice, _ acknowledgement: Acknowledgement, _ gathering: Gathering) {
+    init(
+        _ store: Store, _ lane: Lane, _ encoding: EncodingChoice, _ acknowledgement: Acknowledgement,
+        _ gathering: Gathering
+    ) {
         self.store = store
+        self.lane = lane
         self.encoding = encoding
         self.acknowledgement = acknowledgement
         self.gathering = gathering
@@ -91,7 +97,7 @@ private final class PageOutRequest {
     func add(_ chunk: PlannedChunk, _ index: Int, shard: Int) {
         if shard != part.shard || !part.hasRoom(for: chunk) {
             endPart()
-            part = PageOutPart(shard: shard)
+            part = PageOutPart(shard: shard, byteLimit: store.writers[shard].partBytes)
         }
         part.add(chunk, index)
     }
@@ -109,9 +115,9 @@ private final class PageOutRequest {
         do throws(LarderError) {
             if let refusal = refusals[part.shard] { throw refusal }
             // Room in the queue comes before memory: what waits to be written is bounded, whoever sends it.
-            if try !writer.reserve(part.memoryBytes, waits: false) {
+            if try !writer.reserve(part.memoryBytes, lane, waits: false) {
                 handOver()
-                _ = try writer.reserve(part.memoryBytes, waits: true)
+                _ = try writer.reserve(part.memoryBytes, lane, waits: true)
             }
         } catch {
             refusals[part.shard] = error
@@ -142,7 +148,7 @@ private final class PageOutRequest {
             try store.writers[part.shard].submit(reserved: mutation)
             return true
         } catch {
-            store.writers[part.shard].giveBack(part.memoryBytes)
+            store.writers[part.shard].giveBack(part.memoryBytes, lane)
             refuse(part.indices, error)
             return false
         }
@@ -151,8 +157,8 @@ private final class PageOutRequest {
     private func mutation(for part: PageOutPart) -> PutMutation {
         let isAccepted = acknowledgement == .accepted
         return PutMutation(
-            part.chunks, encoding, byteCount: part.memoryBytes, isDurable: acknowledgement == .durable,
-            savings: store.savings
+            part.chunks, encoding, byteCount: part.memoryBytes, lane: lane,
+            isDurable: acknowledgement == .durable, savings: store.savings
         ) { [log = store.log, gathering, indices = part.indices] results in
             if !isAccepted { return gathering.set(indices, results) }
             for case .failure(let error) in results {
@@ -235,17 +241,22 @@ enum ChunkSource {
     case copy(EncodedChunk)
 }
 
-/// Neighbouring items of a page-out that go to one writer together.
+/// Neighbouring items of a page-out, of one session, that go to its writer together.
 private struct PageOutPart {
     let shard: Int
+    let byteLimit: Int
     private(set) var indices: [Int] = []
     private(set) var chunks: [PlannedChunk] = []
     private(set) var memoryBytes = 0
 
-    init(shard: Int) { self.shard = shard }
+    init(shard: Int, byteLimit: Int) {
+        self.shard = shard
+        self.byteLimit = byteLimit
+    }
 
     func hasRoom(for chunk: PlannedChunk) -> Bool {
-        chunks.isEmpty || memoryBytes + chunk.memoryBytes <= Limits.pageOutBytes
+        chunks.isEmpty
+            || chunks[0].session == chunk.session && memoryBytes + chunk.memoryBytes <= byteLimit
     }
 
     mutating func add(_ chunk: PlannedChunk, _ index: Int) {

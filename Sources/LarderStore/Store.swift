@@ -26,6 +26,8 @@ public final class Store: Sendable {
     let housekeeper = Housekeeper()
     let speed = PageInSpeed()
     let savings: Savings
+    /// Readers made, so far.
+    private let readers = Atomic<UInt64>(0)
     /// Requests with hints, so far.
     let hintRequests = Monitor<UInt64>(0)
     /// Held, by name, while a session of that name is made: names are unique over all shards.
@@ -51,28 +53,8 @@ public final class Store: Sendable {
         self.log = log
         lock = try Self.lock(configuration.directory)
         leases = LeaseTable(now: configuration.now)
-        var shards: [Shard] = []
-        var storeID = StoreID()
-        for index in 0..<configuration.shards {
-            let shard = try Shard(
-                index: index, directory: "\(configuration.directory)/shard-\(index)", configuration: configuration,
-                storeID: storeID, leases: leases,
-                quotas: quotas, turns: turns)
-            if index == 0 { storeID = shard.storeID }
-            guard shard.storeID == storeID else {
-                throw LarderError(
-                    .storeUnusable,
-                    "\(configuration.directory)/shard-\(index) belongs to store \(shard.storeID), not \(storeID); "
-                        + "put its own shard back"
-                )
-            }
-            shards.append(shard)
-        }
-        self.shards = shards
-        id = storeID
-        do { catalog = try Catalog(shards) } catch {
-            throw LarderError(.storeUnusable, "the catalog of \(configuration.directory) cannot be read: \(error)")
-        }
+        (shards, catalog) = try Self.open(opened, leases: leases, quotas: quotas, turns: turns, log: log)
+        id = shards[0].storeID
         do { team = try CodecTeam(helpers: configuration.codecHelpers) } catch {
             throw LarderError(.storage, "no threads to encode with: \(error)")
         }
@@ -140,6 +122,9 @@ public final class Store: Sendable {
         if configuration.frees { saveHeat() }
         team.stop()
     }
+
+    /// A number for a reader that no other has.
+    func nextReader() -> UInt64 { readers.wrappingAdd(1, ordering: .relaxed).newValue }
 
     // MARK: models and sessions
 
@@ -308,6 +293,7 @@ public final class Store: Sendable {
             ("cap_bytes", UInt64(capBytes)), ("disk_bytes", UInt64(diskBytes)), ("file_bytes", UInt64(files)),
             ("used_bytes", UInt64(used)), ("usable_bytes", UInt64(shards.reduce(0) { $0 + $1.usablePages * 4_096 })),
             ("shards_without_holes", UInt64(shards.count { $0.space.cannotGiveBack })),
+            ("set_aside_bytes", UInt64(SetAside.bytes(in: configuration.directory))),
             ("shards", UInt64(shards.count)), ("models", UInt64(counts.models)),
             ("namespaces", UInt64(counts.namespaces)), ("sessions", UInt64(sessions)), ("lines", UInt64(lines)),
             ("blobs", UInt64(chunks)),

@@ -26,6 +26,10 @@ public struct StoreConfiguration: Sendable {
     public var wearBudget: UInt64 = 0
     /// Nanoseconds of a clock that never goes back: what leases, pins and retentions end by.
     public var now: @Sendable () -> UInt64 = { Clock.now() }
+    /// Told once that the disk failed in a way that only opening the store anew mends.
+    public var onFailure: @Sendable () -> Void = {}
+    /// What to do with a shard that is damaged.
+    public var onCorruption = CorruptionPolicy.refuse
     /// False to leave dropped state where it is: for looking at a store.
     public var frees = true
     /// The cap that the memory of heat was made for, if the cap has changed since.

@@ -19,6 +19,16 @@ public enum Clock {
     /// CLOCK_REALTIME in whole seconds since 1970.
     public static func wallSeconds() -> UInt64 { read(CLOCK_REALTIME) / 1_000_000_000 }
 
+    /// The time of day in UTC, as `20261125T030405Z`, strftime(3).
+    public static func timestamp() -> String {
+        var seconds = time_t(wallSeconds())
+        var parts = tm()
+        gmtime_r(&seconds, &parts)
+        var text = [CChar](repeating: 0, count: 32)
+        strftime(&text, text.count, "%Y%m%dT%H%M%SZ", &parts)
+        return text.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
+    }
+
     /// Lets the thread rest, nanosleep(2).
     public static func sleep(milliseconds: Int) {
         var time = timespec(tv_sec: milliseconds / 1_000, tv_nsec: milliseconds % 1_000 * 1_000_000)

@@ -52,15 +52,9 @@ public enum FileSpace {
     /// Puts the file at `path` in the place of `target`, and returns when that survives power loss: fsync(2) of the file,
     /// rename(2), fsync(2) of the directory.
     public static func replace(_ target: String, with path: String) throws(SystemError) {
-        try synchronise(path)
-        try check("rename", target) { rename(path, target) }
-        try synchronise(target.lastIndex(of: "/").map { String(target[..<$0]) } ?? ".")
-    }
-
-    private static func synchronise(_ path: String) throws(SystemError) {
-        let file = try Descriptor.open(path, flags: O_RDONLY)
-        let number = file.number
-        try check("fsync", path) { fsync(number) }
+        try FileSystem.synchronise(path)
+        try FileSystem.rename(path, to: target)
+        try FileSystem.synchronise(target.lastIndex(of: "/").map { String(target[..<$0]) } ?? ".")
     }
 
     /// True if `bytes` of an open file can be mapped beside all that is: the address space may be bounded, setrlimit(2).

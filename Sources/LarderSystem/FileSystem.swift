@@ -102,11 +102,30 @@ public enum FileSystem {
         let temporary = path + ".new"
         do {
             try write(bytes, to: temporary)
-            try check("rename", path) { rename(temporary, path) }
+            try rename(temporary, to: path)
         } catch {
             unlink(temporary)
             throw error
         }
+    }
+
+    /// rename(2).
+    public static func rename(_ path: String, to target: String) throws(SystemError) {
+        try check("rename", target) { Glibc.rename(path, target) }
+    }
+
+    /// Makes a file, or the names in a directory, survive power loss, fsync(2).
+    public static func synchronise(_ path: String) throws(SystemError) {
+        let file = try Descriptor.open(path, flags: O_RDONLY)
+        let number = file.number
+        try check("fsync", path) { fsync(number) }
+    }
+
+    /// The names in a directory, in no order; none if it cannot be read.
+    public static func entries(_ path: String) -> [String] {
+        var names: [String] = []
+        forEachEntry(path) { entry, _ in names.append(String(entry.dropFirst(path.count + 1))) }
+        return names
     }
 
     /// unlink(2); a missing file is no error.

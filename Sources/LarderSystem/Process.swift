@@ -37,6 +37,9 @@ public enum Process {
         return number
     }
 
+    /// Has ``waitForTermination()`` return, kill(2).
+    public static func requestTermination() { kill(getpid(), SIGTERM) }
+
     /// Raises the limit of open descriptors as far as this user may, and returns it. setrlimit(2).
     public static func raiseDescriptorLimit() -> Int {
         var limit = rlimit()

@@ -14,7 +14,7 @@ struct Larderd: ParsableCommand {
             from the configuration file, else from its default. larderd --check-config shows what is in force and why.
 
             Exit codes: 0 after SIGTERM or SIGINT; 1 if the daemon cannot start, or could not close its store in time; 64 for wrong \
-            flags; 78 for a wrong configuration.
+            flags; 74 if the disk failed in a way that only a new start mends; 78 for a wrong configuration.
             """,
         version: LarderVersion.number)
 
@@ -35,6 +35,10 @@ struct Larderd: ParsableCommand {
     @Option(help: "Part of the store in use down to which the compactor goes, such as 0.96.") var lowWatermark: String?
     @Option(help: "Bytes that may be written to the device in a day, such as 500GB; 0 for no bound.")
     var wearBudget: String?
+    @Option(
+        help: "A damaged shard: reset sets it aside, refuse stops; auto is refuse where data_dir has a file 'precious'."
+    )
+    var onCorruption: String?
     @Option(help: "Connections served at once.") var maxConnections: String?
     @Option(help: "Bytes of chunks that may wait to be written, such as 64MiB.") var queue: String?
     @Option(help: "Seconds that a page-out waits for room in that queue.") var queueWaitSeconds: String?
@@ -55,7 +59,7 @@ struct Larderd: ParsableCommand {
             "queue_wait_seconds": queueWaitSeconds, "codec_helpers": codecHelpers, "arena_memory": arenaMemory,
             "drain_seconds": drainSeconds, "record_trace": recordTrace, "record_trace_bytes": recordTraceBytes,
             "gpu_hour_price": gpuHourPrice, "log_level": logLevel, "policy": policy, "high_watermark": highWatermark,
-            "low_watermark": lowWatermark, "wear_budget": wearBudget,
+            "low_watermark": lowWatermark, "wear_budget": wearBudget, "on_corruption": onCorruption,
         ]
         return given.compactMapValues { $0 }
     }
@@ -99,5 +103,6 @@ struct Larderd: ParsableCommand {
             Process.exitNow(1)
         }.detach()
         daemon.stop()
+        if daemon.hasFailed { throw ExitCode(74) }
     }
 }

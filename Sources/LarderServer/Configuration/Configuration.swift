@@ -23,6 +23,8 @@ public struct Configuration: Sendable {
     public var watermarks = Watermarks()
     /// Bytes that may be written to the device in a day; 0 for no bound.
     public var wearBudget = 0
+    /// What to do with a shard of the store that is damaged; nil for setting it aside, unless the store is marked precious.
+    public var onCorruption: CorruptionPolicy?
     /// Connections served at once.
     public var maxConnections = 128
     /// Bytes of encoded chunks that may wait to be written.
@@ -49,6 +51,9 @@ public struct Configuration: Sendable {
     /// The defaults.
     public init() {}
 
+    /// True if the operator has marked the store: a file of this name in its directory.
+    private var isPrecious: Bool { FileSystem.exists("\(dataDirectory)/precious") }
+
     /// The store's part.
     public var store: StoreConfiguration {
         var store = StoreConfiguration(
@@ -58,6 +63,7 @@ public struct Configuration: Sendable {
         store.codecHelpers = codecHelpers
         store.policy = policy
         store.watermarks = watermarks
+        store.onCorruption = onCorruption ?? (isPrecious ? .refuse : .reset)
         store.wearBudget = UInt64(wearBudget)
         return store
     }

@@ -1,5 +1,6 @@
 import LarderModel
 import LarderPolicy
+import LarderStore
 import Logging
 
 /// One value of the configuration: its key in the file, its flag, its variable, and how its text is read.
@@ -75,6 +76,20 @@ public struct Setting: Sendable {
         ) { configuration, text throws(LarderError) in
             configuration.wearBudget = try Quantity.bytes(text)
         },
+        Setting(
+            key: "on_corruption",
+            summary:
+                "what to do with a damaged shard: auto, \(corruptionPolicies); auto is refuse where data_dir has a "
+                + "file named precious, else reset",
+            text: { $0.onCorruption?.rawValue ?? "auto" }
+        ) { configuration, text throws(LarderError) in
+            guard let policy = CorruptionPolicy(rawValue: text) else {
+                if text != "auto" { throw wrong(text, "auto, \(corruptionPolicies)") }
+                configuration.onCorruption = nil
+                return
+            }
+            configuration.onCorruption = policy
+        },
         Setting(key: "max_connections", summary: "connections served at once", text: { "\($0.maxConnections)" }) {
             configuration, text throws(LarderError) in
             configuration.maxConnections = try integer(text, 1...4_096)
@@ -147,6 +162,8 @@ public struct Setting: Sendable {
     }
 
     private static let policies = SweepPolicy.allCases.map(\.rawValue).joined(separator: ", ")
+
+    private static let corruptionPolicies = CorruptionPolicy.allCases.map(\.rawValue).joined(separator: ", ")
 
     private static func part(_ text: String) throws(LarderError) -> Double {
         guard let value = Double(text), (0...1).contains(value) else { throw wrong(text, "a part such as 0.95") }

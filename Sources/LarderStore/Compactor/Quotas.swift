@@ -25,6 +25,9 @@ final class Quotas: Sendable {
         entries.withLock { $0[namespaceID, default: Entry()].bytes[shard] = usage.bytes }
     }
 
+    /// Forgets what shards held: they are to be opened again.
+    func forgetUsage() { entries.withLock { entries in for id in entries.keys { entries[id]!.bytes = [:] } } }
+
     /// Takes a commit into account.
     func add(_ change: UsageChange, shard: Int) {
         entries.withLock { entries in

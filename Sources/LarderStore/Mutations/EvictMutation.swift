@@ -5,6 +5,7 @@ import LarderSystem
 /// Takes one chunk out of the line that holds it, and so out of every session that sees it, and remembers that.
 final class EvictMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable {
     private let session: UInt64
+    var orderedSession: UInt64? { session }
     private let track: LinePath.Track
     private let offset: UInt64
     private let rule: EvictionRule

@@ -1,4 +1,5 @@
 import LarderModel
+import LarderPolicy
 import LarderSystem
 
 /// A change that a shard's writer applies in a transaction, together with others, and completes after the commit.
@@ -11,6 +12,10 @@ protocol Mutation: AnyObject, Sendable {
     var incomingBytes: [UInt32: Int] { get }
     /// Sessions that it adds chunks to: nothing that they see is evicted to make room for it.
     var growingSessions: Set<UInt64> { get }
+    /// Whose it is, for the writer to serve all evenly.
+    var lane: Lane { get }
+    /// The session whose mutations it must not overtake; nil if it may overtake any.
+    var orderedSession: UInt64? { get }
     /// True if the commit must survive power loss before it is completed.
     var isDurable: Bool { get }
     /// Does, before the transaction begins, what needs none.
@@ -26,6 +31,8 @@ extension Mutation {
     var storedByteCount: Int { byteCount }
     var incomingBytes: [UInt32: Int] { [:] }
     var growingSessions: Set<UInt64> { [] }
+    var lane: Lane { .control }
+    var orderedSession: UInt64? { nil }
     func prepare(_: CodecTeam) {}
 }
 

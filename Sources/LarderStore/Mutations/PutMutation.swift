@@ -1,6 +1,7 @@
 import LarderCodec
 import LarderLMDB
 import LarderModel
+import LarderPolicy
 import LarderSystem
 
 /// A chunk on its way to the store.
@@ -61,7 +62,7 @@ struct PreparedChunk: Sendable {
     }
 }
 
-/// Stores the chunks of one page-out request that fall to one shard.
+/// Stores chunks of one page-out request that follow one another in it, of one session.
 final class PutMutation: Mutation, @unchecked Sendable {
     private let chunks: [PreparedChunk]
     private let encoding: EncodingChoice
@@ -74,6 +75,8 @@ final class PutMutation: Mutation, @unchecked Sendable {
     private let savings: Savings
     let isDurable: Bool
     let byteCount: Int
+    let lane: Lane
+    var orderedSession: UInt64? { chunks.first?.session }
     var incomingBytes: [UInt32: Int] {
         chunks.reduce(into: [:]) { $0[$1.namespaceID, default: 0] += $1.encoded?.byteCount ?? 0 }
     }
@@ -82,7 +85,8 @@ final class PutMutation: Mutation, @unchecked Sendable {
 
     /// Takes memory for the chunks. ``encode(_:_:)`` or ``copy(_:_:)`` follows.
     init(
-        _ plans: [PlannedChunk], _ encoding: EncodingChoice, byteCount: Int, isDurable: Bool, savings: Savings,
+        _ plans: [PlannedChunk], _ encoding: EncodingChoice, byteCount: Int, lane: Lane, isDurable: Bool,
+        savings: Savings,
         completion: @escaping @Sendable ([Result<Int, LarderError>]) -> Void
     ) {
         chunks = plans.map { PreparedChunk($0) }
@@ -91,6 +95,7 @@ final class PutMutation: Mutation, @unchecked Sendable {
         self.isDurable = isDurable
         self.savings = savings
         self.byteCount = byteCount
+        self.lane = lane
     }
 
     /// Encodes the chunks' raw bytes.

@@ -68,6 +68,7 @@ final class OpenSessionMutation: AwaitedMutation<(id: UInt64, created: Bool)>, M
 /// Forgets a session: its record goes now, what only it saw when the writer finds time.
 final class DropMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable {
     private let session: UInt64
+    var orderedSession: UInt64? { session }
     private let counts: SessionCounts
     /// The namespace that then has a session less.
     private var left: UInt32?
@@ -109,6 +110,7 @@ extension WriteContext {
 /// Hides what reaches beyond an offset from a session, in the same time however much it is.
 final class TruncateMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable {
     private let session: UInt64
+    var orderedSession: UInt64? { session }
     private let offset: UInt64
     private var behind: LeftBehind?
 
@@ -137,6 +139,7 @@ final class TruncateMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendab
 /// Makes a session that shares another's past up to an offset, in the same time however long that is.
 final class ForkMutation: AwaitedMutation<UInt64>, Mutation, @unchecked Sendable {
     private let parent: UInt64
+    var orderedSession: UInt64? { parent }
     private let offset: UInt64
     private let name: String
     private let catalog: Catalog
@@ -243,6 +246,7 @@ extension LarderError {
 /// Sets what a session has of its own in place of its namespace's policy.
 final class ConfigureSessionMutation: AwaitedMutation<Void>, Mutation, @unchecked Sendable {
     private let session: UInt64
+    var orderedSession: UInt64? { session }
     private let ttlSeconds: UInt32
 
     init(session: UInt64, ttlSeconds: UInt32) {

@@ -1,6 +1,7 @@
 import LarderCodec
 import LarderLMDB
 import LarderModel
+import LarderPolicy
 
 /// Reads a store for one thread: a renewable snapshot of each shard, and memory of the session used last.
 ///
@@ -9,6 +10,8 @@ public final class StoreReader {
     let store: Store
     /// The user on whose behalf it reads.
     let userID: UInt32
+    /// Where its worker's page-outs wait.
+    let lane: Lane
     private var snapshots: [Snapshot?]
     private var holds = false
     /// What this reader's last resumes named, by session, oldest first.
@@ -27,6 +30,7 @@ public final class StoreReader {
     public init(_ store: Store, userID: UInt32) {
         self.store = store
         self.userID = userID
+        lane = Lane(userID: userID, reader: store.nextReader())
         snapshots = Array(repeating: nil, count: store.shards.count)
     }
 

@@ -9,7 +9,7 @@ import LarderSystem
 final class Shard: Sendable {
     /// Version of the layout of databases and records.
     static let formatVersion: UInt32 = 3
-    private static let databaseCount = 18
+    static let databaseCount = 18
 
     let index: Int
     let directory: String
@@ -99,11 +99,11 @@ final class Shard: Sendable {
 
     /// Opens or creates the shard in `directory`, after checking what is there.
     ///
-    /// - Parameter storeID: the id that the other shards have, or a new one for shard 0 of a new store.
+    /// - Parameter identity: what it begins with if it is new.
     init(
-        index: Int, directory: String, configuration: StoreConfiguration, storeID proposed: StoreID, leases: LeaseTable,
+        index: Int, directory: String, configuration: StoreConfiguration, _ identity: Identity, leases: LeaseTable,
         quotas: Quotas, turns: TurnClock
-    ) throws(LarderError) {
+    ) throws(OpeningFailure) {
         self.index = index
         self.leases = leases
         self.quotas = quotas
@@ -115,7 +115,9 @@ final class Shard: Sendable {
         do throws(any Error) {
             try FileSystem.makeDirectory(directory)
             try? FileSystem.remove(Compaction.path(directory))
-            let exists = (FileSystem.size(path) ?? 0) > 0
+            if FileSystem.size(path) ?? 0 == 0 {
+                try Self.create(directory, index: index, identity, configuration)
+            }
             let found = try FileCheck.check(path: path)
             try Self.requireOurs(found, path: path)
             let filePages = try Self.prepare(directory, found, configuration)
@@ -132,28 +134,31 @@ final class Shard: Sendable {
             let transaction = try WriteTransaction(environment)
             databases = try Databases(transaction)
             storeID = try Self.identify(
-                transaction, databases.meta, exists: exists, path: path, index: index, shards: configuration.shards,
-                proposed: proposed)
+                transaction, databases.meta, path: path, index: index, shards: configuration.shards)
+            let counters = try WriteContext.Counters(transaction, databases.meta)
+            try Self.removeStrayBlobs(transaction, databases.blobs, next: counters.nextBlobID)
             try NamespaceUsage.forEach(transaction, databases.usage) { quotas.set($1, of: $0, shard: index) }
             try transaction.commit()
             heat.load(heatPath)
         } catch {
-            throw Self.openingError(error, path)
+            throw Self.openingFailure(error, path)
         }
     }
 
     /// Throws unless an existing file holds exactly our databases: a damaged name would look like an empty database.
-    private static func requireOurs(_ report: FileCheck.Report, path: String) throws(LarderError) {
-        guard report.pagesInUse > 0, !report.databases.isEmpty else { return }
+    private static func requireOurs(_ report: FileCheck.Report, path: String) throws(OpeningFailure) {
         let names = report.databases.map(\.name).sorted()
         // More than ours may be a later format, which names itself.
-        guard Set(names).isSuperset(of: Databases.names) else {
-            throw LarderError(
+        if Set(names).isSuperset(of: Databases.names) { return }
+        let isOurs = 2 * Set(names).intersection(Databases.names).count >= Databases.names.count
+        let held = names.isEmpty ? "nothing" : names.joined(separator: ", ").clipped
+        throw OpeningFailure(
+            error: LarderError(
                 .storeUnusable,
-                "\(path) is an LMDB file, but no Larder store: it holds \(names.joined(separator: ", ").clipped); "
-                    + "choose another directory"
-            )
-        }
+                isOurs
+                    ? "\(path) is damaged: it lacks some of a store's databases and holds \(held)"
+                    : "\(path) is an LMDB file, but no Larder store: it holds \(held); choose another directory"),
+            isDamage: isOurs)
     }
 
     /// Brings a data file that is longer than the cap leaves it down as far as that can be done before it is open, and
@@ -172,39 +177,13 @@ final class Shard: Sendable {
         return shorter ?? pages
     }
 
-    private static func openingError(_ error: any Error, _ path: String) -> LarderError {
-        switch error {
-        case let error as LarderError: error
-        case let error as FileCheck.Failure:
-            LarderError(.storeUnusable, "\(error); move the store aside, or restore a copy of it")
-        case let error as SystemError where error.code == SystemError.noSpace:
-            LarderError(.storage, "\(error); free some of the disk")
-        case let error as SystemError: LarderError(.storage, "\(error); give the daemon a directory that it may write")
-        default: LarderError(.storage, "\(path): \(error)")
-        }
-    }
-
-    /// Checks the format record, or writes it into a new environment.
+    /// Checks the format record.
     private static func identify(
-        _ transaction: borrowing WriteTransaction, _ meta: Database, exists: Bool, path: String, index: Int,
-        shards: Int,
-        proposed: StoreID
+        _ transaction: borrowing WriteTransaction, _ meta: Database, path: String, index: Int, shards: Int
     ) throws -> StoreID {
-        let key = Array("format".utf8)
-        return try key.withUnsafeBytes { key in
+        return try formatKey.withUnsafeBytes { key in
             guard let value = try transaction.get(meta, key) else {
-                if exists {
-                    throw LarderError(
-                        .storeUnusable, "\(path) is an LMDB file, but no Larder store; choose another directory")
-                }
-                var writer = ByteWriter()
-                writer.write(formatVersion)
-                writer.write(UInt32(index))
-                writer.write(UInt32(shards))
-                writer.write(proposed.high)
-                writer.write(proposed.low)
-                try Record.seal(writer, key: key).withUnsafeBytes { try transaction.put(meta, key, $0) }
-                return proposed
+                throw LarderError(.damaged, "\(path) is damaged: it has no format record")
             }
             var reader = try Record.open(value, key: key, "format")
             let version = try reader.read(UInt32.self, "format version")
@@ -231,9 +210,10 @@ final class Shard: Sendable {
 
     /// Pages that data takes, free ones not counted.
     func usedPages(_ transaction: borrowing some Transaction & ~Copyable) throws(LMDBError) -> Int {
-        var pages = try transaction.ownPages() + 2
-        for database in databases.all { pages += try transaction.statistics(database).pages }
-        return pages
+        var pages = try transaction.ownPages() &+ 2
+        // LMDB's counts lie in the map, where a disk may damage them under a running daemon.
+        for database in databases.all { pages = pages &+ (try transaction.statistics(database).pages) }
+        return min(max(0, pages), Limits.capBytes / 4_096)
     }
 
     /// The file that keeps its memory of heat.

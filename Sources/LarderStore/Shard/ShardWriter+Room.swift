@@ -16,7 +16,7 @@ extension ShardWriter {
             waiting = 0
         }
         // Where puts wait for the writer, it rewrites less.
-        shard.heat.spareWrites(isPressed: queue.withLock { $0.bytes > queueBytes / 2 })
+        shard.heat.spareWrites(isPressed: queue.withLock { $0.mutations.bytes > queueBytes / 3 })
         let excess = (context.usedPages - shard.lowPages) * 4_096
         let wanted = min(excess, 2 * bytes + Limits.smallSweepBytes)
         guard steppingOver > 0 else {
@@ -161,6 +161,7 @@ extension ShardWriter {
             returnAllSpace(until: Clock.now() + UInt64(Limits.relieveMilliseconds) * 1_000_000)
             return mayRetry ? sweepStep(bytes: bytes / 4, manner, growing, only: only, mayRetry: false) : nil
         } catch {
+            noteFailure(error)
             let isFull = (error as? LMDBError)?.isMapFull ?? false
             log.log(
                 level: isFull ? .debug : .error, "a sweep failed",
@@ -194,7 +195,10 @@ extension ShardWriter {
                 returnSpace()
             } catch is BlockShortage {
                 returnSpace()
-            } catch { log.error("a commit failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"]) }
+            } catch {
+                noteFailure(error)
+                log.error("a commit failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"])
+            }
         }
     }
 
@@ -221,6 +225,7 @@ extension ShardWriter {
             returnAllSpace(until: Clock.now() + UInt64(Limits.relieveMilliseconds) * 1_000_000)
             return false
         } catch {
+            noteFailure(error)
             log.error("freeing dropped state failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"])
             failedReaps += 1
             // A full map may need a moment: what was freed last cannot be used yet.

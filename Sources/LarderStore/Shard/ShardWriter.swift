@@ -4,13 +4,15 @@
 import LarderCodec
 import LarderLMDB
 import LarderModel
+import LarderPolicy
 import LarderSystem
 import Logging
 
 final class ShardWriter: Sendable {
     struct Queue {
-        var waiting: [any Mutation] = []
-        var bytes = 0
+        var mutations: FairQueue<any Mutation>
+        /// Until when small batches keep the wait of a light lane short beside a heavy one: a reading of ``Clock/now()``.
+        var sharedUntil: UInt64 = 0
         var isStopping = false
         var hasStopped = false
         var mayHaveGraves: Bool
@@ -64,6 +66,10 @@ final class ShardWriter: Sendable {
     nonisolated(unsafe) var failedReaps = 0
     /// See ``barren``.
     nonisolated(unsafe) var waiting = 0
+    /// Told that the environment is of no use any more.
+    let onFailure: @Sendable () -> Void
+    /// True once that was told. For the writer's thread only.
+    nonisolated(unsafe) var hasFailed = false
     /// How far the data file is lowered. For the writer's thread only.
     nonisolated(unsafe) var lowering = Lowering()
 
@@ -80,8 +86,9 @@ final class ShardWriter: Sendable {
         self.team = team
         self.queueBytes = queueBytes
         waitSeconds = configuration.queueWaitSeconds
+        onFailure = configuration.onFailure
         self.log = log
-        queue = Monitor(Queue(mayHaveGraves: configuration.frees))
+        queue = Monitor(Queue(mutations: FairQueue(capacity: queueBytes), mayHaveGraves: configuration.frees))
         do { usedPages = try shard.usedPages(try ReadTransaction.renewed(shard.environment)) } catch {
             throw LarderError(.storage, "the store could not be read: \(error)")
         }
@@ -98,30 +105,33 @@ final class ShardWriter: Sendable {
     ///
     /// ``submit(reserved:)`` uses the room; ``giveBack(_:)`` returns it.
     @discardableResult
-    func reserve(_ bytes: Int, waits: Bool = true) throws(LarderError) -> Bool {
+    func reserve(_ bytes: Int, _ lane: Lane, waits: Bool = true) throws(LarderError) -> Bool {
         let deadline = Clock.deadline(seconds: waits ? Double(waitSeconds) : 0)
         let isReserved = queue.wait(until: deadline) { queue -> Bool? in
             if queue.isStopping { return false }
-            // What is larger than the whole queue goes alone.
-            guard queue.bytes == 0 || queue.bytes + bytes <= queueBytes else { return nil }
-            queue.bytes += bytes
-            return true
+            return queue.mutations.reserve(bytes, lane) ? true : nil
         }
         if isReserved == false { throw Self.stopping }
         guard isReserved == nil, waits else { return isReserved != nil }
         throw LarderError(
             .busy,
-            "the writer's queue of \(queueBytes) bytes stayed full for \(waitSeconds) s; put less at once, or later")
+            "the writer's queue of \(queueBytes) bytes, or this worker's part of it, stayed full for \(waitSeconds) s; "
+                + "put less at once, or later")
     }
 
     /// Returns reserved room.
-    func giveBack(_ bytes: Int) { queue.signal { $0.bytes -= bytes } }
+    func giveBack(_ bytes: Int, _ lane: Lane) { queue.signal { $0.mutations.giveBack(bytes, lane) } }
 
     /// Queues a mutation for which room was reserved. Throws `shuttingDown`, and then has not taken it.
     func submit(reserved mutation: any Mutation) throws(LarderError) {
         let isStopping = queue.signal { queue in
-            if !queue.isStopping { queue.waiting.append(mutation) }
-            return queue.isStopping
+            if queue.isStopping { return true }
+            queue.mutations.append(mutation, mutation.byteCount, mutation.lane, session: mutation.orderedSession)
+            let isLight =
+                queue.mutations.largestHeldBytes >= Limits.heavyLaneBytes
+                && queue.mutations.heldBytes(mutation.lane) <= Limits.lightLaneBytes
+            if isLight { queue.sharedUntil = Clock.deadline(seconds: 1) }
+            return false
         }
         if isStopping { throw Self.stopping }
     }
@@ -130,19 +140,24 @@ final class ShardWriter: Sendable {
         LarderError(.shuttingDown, "the daemon is shutting down; reconnect later")
     }
 
+    /// Raw bytes of a page-out that are to go into one mutation.
+    var partBytes: Int {
+        queue.withLock { $0.sharedUntil > Clock.now() } ? Limits.sharedCommitBytes : Limits.pageOutBytes
+    }
+
     /// Queues a mutation and waits for its outcome.
     @discardableResult
     func perform<Value>(_ mutation: AwaitedMutation<Value> & Mutation) throws(LarderError) -> Value {
-        try reserve(mutation.byteCount)
+        try reserve(mutation.byteCount, mutation.lane)
         do { try submit(reserved: mutation) } catch {
-            giveBack(mutation.byteCount)
+            giveBack(mutation.byteCount, mutation.lane)
             throw error
         }
         return try mutation.wait()
     }
 
     /// Bytes and mutations that wait.
-    var backlog: (bytes: Int, mutations: Int) { queue.withLock { ($0.bytes, $0.waiting.count) } }
+    var backlog: (bytes: Int, mutations: Int) { queue.withLock { ($0.mutations.bytes, $0.mutations.count) } }
 
     /// What was done so far.
     var done: Totals { totals.withLock { $0 } }
@@ -194,21 +209,17 @@ final class ShardWriter: Sendable {
             queue.wantedPart = nil
             return .setPart(part)
         }
-        if queue.waiting.isEmpty {
+        if queue.mutations.isEmpty {
             if queue.isStopping { return .end }
             if queue.mayHaveGraves { return .reap }
             if queue.isSweeping { return .sweep }
             return queue.lowersAt.map { $0 <= Clock.now() } ?? false ? .lower : nil
         }
-        let batchBytes = shard.batchBytes
-        var count = 0
-        var bytes = 0
-        while count < queue.waiting.count, count < Limits.putsPerCommit, count == 0 || bytes < batchBytes {
-            bytes += queue.waiting[count].byteCount
-            count += 1
-        }
-        defer { queue.waiting.removeFirst(count) }
-        return .write(Array(queue.waiting[..<count]))
+        let isShared = queue.sharedUntil > Clock.now()
+        return .write(
+            queue.mutations.takeBatch(
+                byteLimit: isShared ? min(Limits.sharedCommitBytes, shard.batchBytes) : shard.batchBytes,
+                countLimit: Limits.putsPerCommit, isStrict: isShared))
     }
 
     /// Writes a batch in one transaction, or each mutation in its own where together they fail.
@@ -307,8 +318,8 @@ final class ShardWriter: Sendable {
             lowering.advances = 0
             for session in changed { views.bump(session) }
             if hasGraves { queue.withLock { $0.mayHaveGraves = true } }
-            if batch.contains(where: \.isDurable) { try shard.environment.synchronise() }
         } catch {
+            noteFailure(error)
             let failure = writeFailure(error, bytes: bytes)
             if sweeps, (error as? LMDBError)?.isMapFull == true { (steppingOver, steppedTo) = (Limits.steppingOver, 0) }
             if let error = error as? BlockShortage { return .noRoom(failure, .blocks(error.pages)) }
@@ -318,41 +329,11 @@ final class ShardWriter: Sendable {
             log.error("a commit failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"])
             return .done(batch.map { _ in failure })
         }
-        totals.withLock {
-            $0.commits += 1
-            $0.syncs += batch.contains(where: \.isDurable) ? 1 : 0
-            $0.putBytes += UInt64(bytes)
-        }
-        return .done(refusals)
-    }
-
-    /// What a failed commit means to the peer. LMDB reports a write that the disk had only part of the room for as EIO.
-    private func writeFailure(_ error: any Error, bytes: Int) -> LarderError {
-        if error is BlockShortage {
-            return LarderError(
-                .full,
-                "the cap was lowered, and the store has not come down to where it has room for this chunk; put again "
-                    + "later, or raise the cap")
-        }
-        if let error = error as? LMDBError, error.isMapFull {
-            return LarderError(
-                .full,
-                "the store has no run of free pages for this chunk, and nothing more that may be evicted: it is pinned, "
-                    + "under lease, or reserved for namespaces; release pins, drop sessions, or raise the cap")
-        }
-        let code = (error as? LMDBError)?.code
-        let hasRoom = FileSystem.availableBytes(shard.directory).map { $0 > bytes + (1 << 20) } ?? true
-        if code == SystemError.noSpace || code == SystemError.quotaExceeded
-            || (code == SystemError.inputOutput && !hasRoom)
-        {
-            return LarderError(.full, "the disk under the store is full; free some of it, then put again")
-        }
-        return LarderError(.storage, "the store could not be written: \(error); look at the disk, then try again")
+        return .done(synchronise(batch, refusals))
     }
 
     private func finish(_ batch: [any Mutation], _ refusals: [LarderError?]) {
-        let bytes = batch.reduce(0) { $0 + $1.byteCount }
-        queue.signal { $0.bytes -= bytes }
+        queue.signal { for mutation in batch { $0.mutations.giveBack(mutation.byteCount, mutation.lane) } }
         for (mutation, refusal) in zip(batch, refusals) { mutation.complete(refusal) }
     }
 }

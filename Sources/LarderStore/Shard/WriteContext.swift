@@ -31,8 +31,6 @@ struct WriteContext: ~Copyable {
         var emptyCommits: UInt64 = 0
     }
 
-    private static let countersKey = Array("counters".utf8)
-
     private init(
         _ shard: Shard, _ transaction: consuming WriteTransaction, _ scratch: CodecScratch, _ counters: Counters,
         usedPages: Int
@@ -50,30 +48,14 @@ struct WriteContext: ~Copyable {
     static func begin(_ shard: Shard, _ scratch: CodecScratch) throws -> WriteContext {
         let transaction = try WriteTransaction(shard.environment)
         let usedPages = try shard.usedPages(transaction)
-        let counters = try countersKey.withUnsafeBytes { key in
-            var counters = Counters()
-            guard let value = try transaction.get(shard.databases.meta, key) else { return counters }
-            var reader = try Record.open(value, key: key, "counters")
-            counters.nextBlobID = try reader.read(UInt64.self, "next blob id")
-            counters.nextSession = try reader.read(UInt64.self, "next session")
-            counters.nextLine = try reader.read(UInt64.self, "next line")
-            counters.emptyCommits = try reader.read(UInt64.self, "empty commits")
-            return counters
-        }
+        let counters = try Counters(transaction, shard.databases.meta)
         return WriteContext(shard, transaction, scratch, counters, usedPages: usedPages)
     }
 
     /// Writes the counters and what namespaces take, and commits. Throws ``BlockShortage`` where the cap leaves no room.
     consuming func commit(_ purpose: CommitPurpose = .frees) throws {
         try usage.apply(transaction, shard)
-        var writer = ByteWriter()
-        writer.write(counters.nextBlobID)
-        writer.write(counters.nextSession)
-        writer.write(counters.nextLine)
-        writer.write(counters.emptyCommits)
-        try Self.countersKey.withUnsafeBytes { key in
-            try Record.seal(writer, key: key).withUnsafeBytes { try transaction.put(shard.databases.meta, key, $0) }
-        }
+        try counters.put(transaction, shard.databases.meta)
         try shard.requireBlocks(transaction, purpose, usedPages: usedBefore)
         let claims = claims
         let usage = usage
@@ -164,6 +146,38 @@ struct WriteContext: ~Copyable {
         hasGraves = true
         try grave.words.withBytes { key in
             try transaction.put(shard.databases.graveyard, key, UnsafeRawBufferPointer(start: nil, count: 0))
+        }
+    }
+}
+
+extension WriteContext.Counters {
+    private static let key = Array("counters".utf8)
+
+    /// Reads them. Throws ``LarderError`` with ``ErrorCode/damaged``: without them, numbers would be given twice.
+    init(_ transaction: borrowing WriteTransaction, _ meta: Database) throws {
+        self = try Self.key.withUnsafeBytes { key in
+            guard let value = try transaction.get(meta, key) else {
+                throw LarderError(.damaged, "the store's counters are missing")
+            }
+            var counters = Self()
+            var reader = try Record.open(value, key: key, "counters")
+            counters.nextBlobID = try reader.read(UInt64.self, "next blob id")
+            counters.nextSession = try reader.read(UInt64.self, "next session")
+            counters.nextLine = try reader.read(UInt64.self, "next line")
+            counters.emptyCommits = try reader.read(UInt64.self, "empty commits")
+            return counters
+        }
+    }
+
+    /// Writes them.
+    func put(_ transaction: borrowing WriteTransaction, _ meta: Database) throws {
+        var writer = ByteWriter()
+        writer.write(nextBlobID)
+        writer.write(nextSession)
+        writer.write(nextLine)
+        writer.write(emptyCommits)
+        try Self.key.withUnsafeBytes { key in
+            try Record.seal(writer, key: key).withUnsafeBytes { try transaction.put(meta, key, $0) }
         }
     }
 }
