@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .arena import ArenaSlice
 from .buffers import BytesLike, flat
-from .wire.structures import HASH
+from .wire.codec import HASH
 
 if TYPE_CHECKING:
     from .session import Session
@@ -83,7 +83,7 @@ def checked_out(item: PageOut, transport: Transport) -> Checked:
         if not key:
             raise ValueError("a chunk without data needs a prefix_key")
         return Checked(head, None, 0, b"\2" + key)
-    memory = _memory(item.data, transport, writable=False)
+    memory = memory_of(item.data, transport, writable=False)
     return Checked(head, memory, len(memory), b"\1" + key if key else b"\0")
 
 
@@ -92,11 +92,12 @@ def checked_in(item: PageIn, transport: Transport) -> Checked:
     session = item.session
     rank = session.rank if item.rank is None else item.rank
     head = _packed(_GET_HEAD, session.id, rank, item.component, item.offset, item.first_layer, item.layers)
-    memory = _memory(item.into, transport, writable=True)
+    memory = memory_of(item.into, transport, writable=True)
     return Checked(head, memory, len(memory))
 
 
-def _memory(given: BytesLike | ArenaSlice, transport: Transport, writable: bool) -> ArenaSlice | memoryview:
+def memory_of(given: BytesLike | ArenaSlice, transport: Transport, writable: bool) -> ArenaSlice | memoryview:
+    """Where an item's bytes are. Raises ``ValueError`` and ``TypeError`` for memory that cannot be used."""
     if not isinstance(given, ArenaSlice):
         return flat(given, writable=writable)
     if not given.arena.belongs_to(transport):

@@ -25,8 +25,9 @@ from .wire.listings import (
 from .wire.message import HELLO, Hello, Message, Nothing, Welcome
 from .wire.numbers import Acknowledgement, Admission, EncodingChoice, Sharing
 from .wire.policies import (
-    CONFIGURE_NAMESPACE, HINTS, SET_CAP, CapRequest, HintRequest, NamespaceRequest, PolicyChange,
+    CONFIGURE_NAMESPACE, HINTS, SET_CAP, CapRequest, HintRequest, NamespaceRequest,
 )
+from .wire.policy import PolicyChange
 from .wire.sessions import (
     DECLARE_MODEL, MATCH, OPEN_SESSION, SET_PREFILL_RATE, MatchRequest, ModelRequest, RateRequest, SessionRequest,
 )
@@ -280,6 +281,8 @@ class Client:
             yield from page.sessions
             if page.next == 0:
                 return
+            if not page.sessions:
+                raise self._violated("it has more sessions, but names none")
             after = self._rising(page.next, after)
 
     def report(
@@ -303,6 +306,8 @@ class Client:
             rows += page.rows
             if page.next == 0:
                 return Report(page.start, page.end, page.gpu_hour_price, rows)
+            if not page.rows or len(rows) > numbers.REPORT_ROWS:
+                raise self._violated(f"a report goes on after {len(rows)} rows")
             after = self._rising(page.next, after)
 
     def _rising(self, number: int, after: int) -> int:

@@ -10,11 +10,11 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 
 from .arena import ArenaSlice
-from .chunks import Checked, PageIn, PageOut, checked_in, checked_out
+from .chunks import Checked, PageIn, PageOut, checked_in, checked_out, memory_of
 from .errors import FrameTooLong, LarderError, ProtocolViolation, Refusal, WrongLength
 from .pipeline import FRAME_ITEMS, INLINE_FRAME_BYTES, Part, Result, cut, pipeline
 from .staging import SLOT_BYTES, Staging
-from .transport import Transport
+from .transport import HEADER, Transport
 from .wire import numbers
 from .wire.codec import Buffer, Reader
 from .wire.paging import GET, GET_INTO, GET_RESULT, PROGRESS, PUT, PUT_RESULT
@@ -30,9 +30,11 @@ _COUNT = struct.Struct("<I")
 #: Results without an error: of a put, and of a get into an arena.
 _PUT_DONE = struct.Struct("<HQ")
 _GET_DONE = struct.Struct("<HIBQIQ")
-#: A whole ``get_into`` of one item, and the answer to it if it was served.
+#: A whole ``get_into`` of one item.
 _GET_ONE = struct.Struct("<IHHQIIQHHQIIIQQ")
-_GOT_ONE = struct.Struct("<IHIBQIQ")
+_GET_ONE_BODY = _GET_ONE.size - HEADER.size
+_GET_INTO_TYPE = GET_INTO.number | numbers.ANSWER_BIT
+_PROGRESS_TYPE = _GET_INTO_TYPE | numbers.PROGRESS_BIT
 
 
 class Pager:
@@ -92,14 +94,16 @@ class Pager:
 
     def get(self, items: Sequence[PageIn]) -> list[Result]:
         """Pages in; for each item the bytes that were written, or its error."""
-        if len(items) == 1 and type(items[0].into) is ArenaSlice:
-            return [self._get_one(items[0], items[0].into)]
+        if len(items) == 1:
+            result = self._get_one(items[0])
+            if result is not None:
+                return [result]
         checked = [checked_in(one, self._transport) for one in items]
         results: list[Result | None] = [None] * len(checked)
         with self._transport:
             slots, slot_bytes = self._slots(checked)
             if slot_bytes:
-                through_arenas, inline = range(len(checked)), range(0)
+                through_arenas, inline = list(range(len(checked))), []
             else:
                 through_arenas = [i for i, one in enumerate(checked) if isinstance(one.memory, ArenaSlice)]
                 inline = [i for i, one in enumerate(checked) if not isinstance(one.memory, ArenaSlice)]
@@ -122,22 +126,24 @@ class Pager:
         told: BaseException | None = None
         with self._transport:
             sent = self._send_get_into(checked, part, -1, layer_group)
-            while True:
-                kind, _, body = self._transport.receive(sent)
-                if kind == GET_INTO.number | numbers.ANSWER_BIT | numbers.PROGRESS_BIT:
-                    layers = PROGRESS.decode(body).layers
+            kind, _, body = self._transport.receive(sent)
+            frames = 0
+            while kind == _PROGRESS_TYPE:
+                frames += 1
+                if frames > numbers.PROGRESS_FRAMES:
+                    raise ProtocolViolation(f"more than {numbers.PROGRESS_FRAMES} frames of progress")
+                layers = PROGRESS.decode(body).layers
+                try:
                     if told is None:
-                        try:
-                            on_progress(layers)
-                        except BaseException as error:  # Raised below, when the answer was read.
-                            told = error
-                    continue
-                if kind == numbers.REFUSAL_TYPE:
-                    results = [REFUSAL.decode(body)] * len(checked)
-                else:
-                    answer = self._transport.answer_body(kind, GET_INTO.number, body)
-                    self._take_get_results(checked, part, -1, answer, results)
-                break
+                        on_progress(layers)
+                except BaseException as error:  # Raised below, when the answer was read.
+                    told = error
+                kind, _, body = self._transport.receive(sent)
+            if kind == numbers.REFUSAL_TYPE:
+                results = [REFUSAL.decode(body)] * len(checked)
+            else:
+                answer = self._transport.answer_body(kind, GET_INTO.number, body)
+                self._take_get_results(checked, part, -1, answer, results)
         if told is not None:
             raise told
         return _complete(results)
@@ -157,37 +163,45 @@ class Pager:
             reader.finish()
             return data
 
-    def _get_one(self, item: PageIn, into: ArenaSlice) -> Result:
-        """The fast path: one chunk into an arena, with one system call each way and next to nothing else."""
+    def _get_one(self, item: PageIn) -> Result | None:
+        """The fast path: one chunk into an arena, the client's own if need be, with one system call each way.
+
+        None if it cannot be taken.
+        """
         transport = self._transport
         session = item.session
         rank = session.rank if item.rank is None else item.rank
-        arena = into.arena
-        if not arena.belongs_to(transport):
-            raise ValueError("the arena was closed, or belongs to another client")
-        size = into.stop - into.start
-        frame = self._one
+        memory = memory_of(item.into, transport, writable=True)
+        size = len(memory)
         with transport:
+            if isinstance(memory, ArenaSlice):
+                number, start = memory.arena.number, memory.start
+            else:
+                if self._staging is None or size > SLOT_BYTES or not self._staging.slots(SLOT_BYTES, 1):
+                    return None
+                number, start = self._staging.arena.number, 0
             try:
                 _GET_ONE.pack_into(
-                    frame, 0, _GET_ONE.size - 16, GET_INTO.number, 0, transport.next_id, 0, 1, session.id, rank,
-                    item.component, item.offset, item.first_layer, item.layers, arena.number, into.start, size,
+                    self._one, 0, _GET_ONE_BODY, GET_INTO.number, 0, transport.next_id, 0, 1, session.id, rank,
+                    item.component, item.offset, item.first_layer, item.layers, number, start, size,
                 )
-            except struct.error as error:
-                raise ValueError(f"a number is outside what the wire carries: {item}: {error}") from None
-            kind, _, body = transport.exchange_frame(frame)
-            if len(body) == _GOT_ONE.size and kind == GET_INTO.number | numbers.ANSWER_BIT:
-                count, code, _, place, written, number, start = _GOT_ONE.unpack(body)
-                if count == 1 and not code and place == 1:
-                    if number != arena.number or start != into.start or written > size:
-                        raise ProtocolViolation("it paged in to another region than it was told")
-                    return int(written)
+            except struct.error as why:
+                raise ValueError(f"a number is outside what the wire carries: {item}: {why}") from None
+            kind, _, body = transport.exchange_frame(self._one)
             if kind == numbers.REFUSAL_TYPE:
                 return REFUSAL.decode(body)
-            results: list[Result | None] = [None]
-            answer = transport.answer_body(kind, GET_INTO.number, body)
-            self._take_get_results([Checked(b"", into, size)], Part([0], [None]), -1, answer, results)
-            return _complete(results)[0]
+            if kind != _GET_INTO_TYPE:
+                transport.answer_body(kind, GET_INTO.number, body)
+            reader = _counted(body, 1)
+            error, written, region = _next_get_result(reader)
+            reader.finish()
+            if error is not None:
+                return error
+            if region != (number, start) or written > size:
+                raise ProtocolViolation("it paged in to another region than it was told")
+            if isinstance(memory, memoryview):
+                memory[:written] = self._staged_view(0, written)
+            return written
 
     def _get_through_arenas(
         self, items: Sequence[Checked], indices: Sequence[int], slots: Sequence[int], slot_bytes: int,

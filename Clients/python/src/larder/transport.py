@@ -204,7 +204,7 @@ class Transport:
 
     def _take_early(self, request_id: int | None) -> Frame | None:
         if request_id is None:
-            return self._early.pop(next(iter(self._early)))
+            request_id = next(iter(self._early), 0)
         return self._early.pop(request_id, None)
 
     # Bytes.
@@ -326,7 +326,7 @@ class Transport:
         """Raises why nothing can be sent any more: the daemon may have said so before it closed."""
         try:
             while True:
-                kind, _, body = self._take_early(None) if self._early else self._read_frame()
+                kind, _, body = self._take_early(None) or self._read_frame()
                 if kind == numbers.REFUSAL_TYPE:
                     self._fail_with(REFUSAL.decode(body))
         except (ConnectionLost, ProtocolViolation):

@@ -117,7 +117,7 @@ class Enumeration(Scalar[T]):
 
     def __init__(self, what: str, numbers: dict[str, int], none: int | None = None) -> None:
         self.names: dict[int, str | None] = {number: name for name, number in numbers.items()}
-        self.numbers: dict[str | None, int] = dict(numbers)
+        self.numbers: dict[str | None, int] = {name: number for name, number in numbers.items()}
         if none is not None:
             self.names[none] = None
             self.numbers[None] = none

@@ -73,6 +73,10 @@ PAGE_ENTRIES: Final = 1_000
 #: Chunks, and reaches, in the answer to a resume.
 RESUME_CHUNKS: Final = 16_384
 RESUME_REACHES: Final = GROUP_SIZE * COMPONENTS
+#: Rows of a report, over all its pages, that this client takes.
+REPORT_ROWS: Final = 1 << 20
+#: Frames of progress before an answer.
+PROGRESS_FRAMES: Final = 64
 #: Bytes of a namespace's salt.
 SALT_BYTES: Final = 32
 #: Offsets in a plan of snapshots.
