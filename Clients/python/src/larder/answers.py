@@ -105,7 +105,7 @@ class Explanation(NamedTuple):
     missing_ranks: list[int]
     """Ranks that have not opened the session: until they have, nothing can be restored."""
     model_difference: str
-    """The field in which the model that was asked about differs from the session's; empty if none does."""
+    """In what field the model that was asked about differs from the session's, for people; empty if none does."""
     tracks: list[TrackExplanation]
     """One for each component of each rank."""
 

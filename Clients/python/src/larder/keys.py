@@ -30,16 +30,7 @@ def prefix_keys(
         context: what else makes the state: an adapter, say, or a prompt's images. The model need not be in it.
         parent: the key of the chunk before the first, to go on with a chain; ``context`` is in it already.
     """
-    if chunk_tokens < 1:
-        raise ValueError(f"chunks of {chunk_tokens} tokens")
-    key = _first(context, parent)
-    raw = _raw(tokens)
-    step = chunk_tokens * _TOKEN_BYTES
-    keys = []
-    for start in range(0, len(raw) - step + 1, step):
-        key = hashlib.sha256(key + raw[start : start + step]).digest()
-        keys.append(key)
-    return keys
+    return _chain(_first(context, parent), _raw(tokens), _step(chunk_tokens))
 
 
 def recurrent_key(
@@ -49,11 +40,26 @@ def recurrent_key(
 
     It is the last of ``prefix_keys`` if the tokens are whole chunks; else one more link over those that are left over.
     """
-    raw = _raw(tokens)
-    keys = prefix_keys(tokens, chunk_tokens, context=context, parent=parent)
-    left = raw[len(keys) * chunk_tokens * _TOKEN_BYTES :]
-    key = keys[-1] if keys else _first(context, parent)
-    return hashlib.sha256(key + left).digest() if len(left) else key
+    first, raw, step = _first(context, parent), _raw(tokens), _step(chunk_tokens)
+    key = [first, *_chain(first, raw, step)][-1]
+    left = raw[len(raw) // step * step :]
+    return hashlib.sha256(key + left).digest() if left else key
+
+
+def _chain(key: bytes, raw: bytes, step: int) -> list[bytes]:
+    """One link for each whole ``step`` bytes."""
+    keys = []
+    for start in range(0, len(raw) - step + 1, step):
+        key = hashlib.sha256(key + raw[start : start + step]).digest()
+        keys.append(key)
+    return keys
+
+
+def _step(chunk_tokens: int) -> int:
+    """Bytes of a chunk's tokens."""
+    if chunk_tokens < 1:
+        raise ValueError(f"chunks of {chunk_tokens} tokens")
+    return chunk_tokens * _TOKEN_BYTES
 
 
 def _first(context: bytes, parent: bytes | None) -> bytes:
