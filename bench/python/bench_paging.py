@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """What paging costs from Python, next to the Swift client in the same run.
 
-Starts a daemon of its own and pages real attention state (bench/data/kv as bf16), one chunk a call, from and to an arena
-and from and to memory of the caller's own. Where larder-bench is built, it pages as much through the Swift client, which
-uses an arena, in turns with this one: what the machine does meanwhile falls on both alike.
+Starts a daemon of its own and pages real attention state (bench/data/kv as bf16), one chunk a call, from and to an
+arena and from and to memory of the caller's own. Where larder-bench is built, it pages as much through the Swift
+client, which uses an arena, in turns with this one: what the machine does meanwhile falls on both alike.
 
     PYTHONPATH=Clients/python/src python3 bench/python/bench_paging.py [--seconds 1] [--rounds 5] [--json]
 """
@@ -108,9 +108,7 @@ class Set:
         return self.client.open_session("bench", f"{self.size}-{self.sessions}", self.model)
 
     def page_outs(self, session: larder.Session, memory: Sequence[object]) -> list[larder.PageOut]:
-        return [
-            larder.PageOut(session, index * self.tokens, self.tokens, one) for index, one in enumerate(memory)
-        ]
+        return [larder.PageOut(session, index * self.tokens, self.tokens, one) for index, one in enumerate(memory)]
 
     def page_ins(self, session: larder.Session, memory: Sequence[object]) -> list[larder.PageIn]:
         return [larder.PageIn(session, index * self.tokens, one) for index, one in enumerate(memory)]
@@ -160,8 +158,19 @@ def get_for(chunks: Set, session: larder.Session, memory: Sequence[object], seco
 def swift(executable: str, size: int, encoding: str, seconds: float) -> dict[str, float]:
     """Medians in nanoseconds of the Swift client, by direction."""
     command = [
-        executable, "page", "--workers", "1", "--size", str(size), "--encoding", encoding, "--seconds", str(seconds),
-        "--json", "--data", str(REPOSITORY / "bench/data/kv"),
+        executable,
+        "page",
+        "--workers",
+        "1",
+        "--size",
+        str(size),
+        "--encoding",
+        encoding,
+        "--seconds",
+        str(seconds),
+        "--json",
+        "--data",
+        str(REPOSITORY / "bench/data/kv"),
     ]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
     return {one["name"]: one["value"] * 1000 for one in json.loads(done.stdout) if one["name"].endswith("_p50")}
@@ -194,7 +203,10 @@ def measure(
     stored.drop()
     return [
         {
-            "operation": operation, "memory": memory, "chunk_bytes": chunks.size, "encoding": encoding,
+            "operation": operation,
+            "memory": memory,
+            "chunk_bytes": chunks.size,
+            "encoding": encoding,
             "p50_us": statistics.median(medians[index]) / 1000,
             "gb_per_s": chunks.size / statistics.median(medians[index]),
             "over_swift": statistics.median(ratios[index]) if ratios[index] else None,

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from support import attention
+
 import larder
 from larder.wire import numbers
 from larder.wire.message import HELLO, Welcome
@@ -19,10 +21,19 @@ from larder.wire.messages import MESSAGES
 HEADER = struct.Struct("<IHHQ")
 WELCOME = Welcome(1, numbers.ARENAS, 64 << 20, 4_096, 64, 1, 2, "fake 1")
 
+#: A client's timeout in these tests, and how long a call may take by far: no test waits for an exact time.
+TIMEOUT = 0.5
+BOUND = 20.0
+
 
 def frame(kind: int, request_id: int, body: bytes = b"", flags: int = 0) -> bytes:
     """A frame."""
     return HEADER.pack(len(body), kind, flags, request_id) + body
+
+
+def session_of(client: larder.Client, number: int = 7) -> larder.Session:
+    """A session without asking for one."""
+    return larder.Session(client, number, True, "n", "s", larder.DeclaredModel(1, bytes(32), attention()))
 
 
 class Request:

@@ -54,10 +54,17 @@ class Daemon:
         with open(self.directory / "log", "ab") as log:
             self.process = subprocess.Popen(
                 [
-                    self.executable, "--socket", self.socket, "--data-dir", str(self.directory / "store"),
-                    "--log-level", "debug", *self.arguments,
+                    self.executable,
+                    "--socket",
+                    self.socket,
+                    "--data-dir",
+                    str(self.directory / "store"),
+                    "--log-level",
+                    "debug",
+                    *self.arguments,
                 ],
-                stdout=log, stderr=log,
+                stdout=log,
+                stderr=log,
             )
         self.connect().close()
         return self
@@ -78,10 +85,18 @@ class Daemon:
         """The end of what it has logged."""
         return (self.directory / "log").read_text(errors="replace")[-4_000:]
 
-    def signal(self, number: int) -> None:
-        """Sends it a signal."""
+    def stand_still(self) -> None:
+        """Stops the process, and waits until each of its threads has: a thread may answer until it has."""
         assert self.process is not None
-        self.process.send_signal(number)
+        self.process.send_signal(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        while any(one.read_text().rpartition(")")[2].split()[0] != "T" for one in tasks.glob("*/stat")):
+            time.sleep(0.001)
+
+    def go_on(self) -> None:
+        """Ends ``stand_still``."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """Ends the process at once; the store stays."""

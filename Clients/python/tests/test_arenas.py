@@ -6,8 +6,9 @@ import gc
 import os
 import unittest
 
-import larder
 from support import DaemonTest, noise
+
+import larder
 
 
 class ArenaTests(DaemonTest):

@@ -13,8 +13,9 @@ import unittest
 from collections.abc import Callable
 from typing import Any
 
-import larder
 from support import REPOSITORY, Daemon, DaemonTest, attention, noise, within
+
+import larder
 
 #: How long a call may take that is bounded by a timeout of one second.
 BOUND = 30.0
@@ -91,11 +92,11 @@ class DaemonEndsTests(unittest.TestCase):
         self.addCleanup(client.close)
         session = self.open(client)
         arena = client.open_arena(4_096)
-        self.daemon.signal(signal.SIGSTOP)
+        self.daemon.stand_still()
         with self.assertRaisesRegex(larder.ConnectionLost, "0.5 seconds"):
             within(BOUND, lambda: session.get_into(0, arena[:]))
         # It goes on, and its late answer is nobody's: the client that gave up stays closed.
-        self.daemon.signal(signal.SIGCONT)
+        self.daemon.go_on()
         self.assertRaises(larder.ConnectionLost, session.resume)
         self.assertRaises(larder.ConnectionLost, session.put, 0, 1, arena[:16])
         with self.daemon.connect() as again:
@@ -195,18 +196,26 @@ class CallerTests(DaemonTest):
         data = bytearray(2 * size)
         gaps = memoryview(data)[::2]
         cases: list[tuple[type[Exception], Callable[[], Any]]] = [
-            (ValueError, lambda: session.put(0, 1, gaps)), (TypeError, lambda: session.put(0, 1, "text")),
-            (TypeError, lambda: session.put(0, 1, 5)), (ValueError, lambda: session.put(0, 1, None)),
-            (ValueError, lambda: session.get_into(0, gaps)), (ValueError, lambda: session.get_into(0, bytes(size))),
+            (ValueError, lambda: session.put(0, 1, gaps)),
+            (TypeError, lambda: session.put(0, 1, "text")),
+            (TypeError, lambda: session.put(0, 1, 5)),
+            (ValueError, lambda: session.put(0, 1, None)),
+            (ValueError, lambda: session.get_into(0, gaps)),
+            (ValueError, lambda: session.get_into(0, bytes(size))),
             (ValueError, lambda: session.get_into(0, memoryview(data).toreadonly())),
-            (TypeError, lambda: session.get_into(0, [0] * size)), (ValueError, lambda: session.put(-1, 1, data)),
-            (ValueError, lambda: session.put(0, 2**32, data)), (ValueError, lambda: session.put(0, 1, data, rank=70_000)),
-            (ValueError, lambda: session.put(0, 1, data, component=-1)), (ValueError, lambda: session.get(-1)),
-            (ValueError, lambda: session.get_into(2**64, data)), (ValueError, lambda: session.get(0, layers=-1)),
+            (TypeError, lambda: session.get_into(0, [0] * size)),
+            (ValueError, lambda: session.put(-1, 1, data)),
+            (ValueError, lambda: session.put(0, 2**32, data)),
+            (ValueError, lambda: session.put(0, 1, data, rank=70_000)),
+            (ValueError, lambda: session.put(0, 1, data, component=-1)),
+            (ValueError, lambda: session.get(-1)),
+            (ValueError, lambda: session.get_into(2**64, data)),
+            (ValueError, lambda: session.get(0, layers=-1)),
             (ValueError, lambda: session.put(0, 1, data, prefix_key=b"short")),
             (ValueError, lambda: session.put(0, 1, data, encoding="zip")),  # type: ignore[arg-type]
             (ValueError, lambda: session.put(0, 1, data, acknowledgement="soon")),  # type: ignore[arg-type]
-            (ValueError, lambda: session.resume(-1)), (ValueError, lambda: session.fork(0, "x" * 70_000)),
+            (ValueError, lambda: session.resume(-1)),
+            (ValueError, lambda: session.fork(0, "x" * 70_000)),
             (ValueError, lambda: self.client.match("n", session.model, [b"short"])),
             (ValueError, lambda: larder.connect(self.daemon.socket, timeout=0)),
             (ValueError, lambda: larder.connect(self.daemon.socket, timeout=float("nan"))),
@@ -229,8 +238,13 @@ class CallerTests(DaemonTest):
         self.client.close()
         self.assertFalse(self.client.is_open)
         for body in (
-            self.client.stat, session.resume, lambda: session.get(0), lambda: session.get_into(0, bytearray(8)),
-            lambda: session.put(0, 1, b"x"), lambda: session.get_into(0, arena[:8]), lambda: self.client.open_arena(8),
+            self.client.stat,
+            session.resume,
+            lambda: session.get(0),
+            lambda: session.get_into(0, bytearray(8)),
+            lambda: session.put(0, 1, b"x"),
+            lambda: session.get_into(0, arena[:8]),
+            lambda: self.client.open_arena(8),
             lambda: list(session.chunks()),
         ):
             with self.assertRaisesRegex(larder.ConnectionLost, "closed"):
@@ -272,7 +286,9 @@ class CallerTests(DaemonTest):
             self.assertRaises(larder.Miss, session.get, 0)
             theirs.drop()
         self.assertRaises(larder.UnknownSession, session.put, 0, 8, noise(size))
-        self.assertIsInstance(self.client.get_into([larder.PageIn(session, 0, bytearray(size))])[0], larder.UnknownSession)
+        self.assertIsInstance(
+            self.client.get_into([larder.PageIn(session, 0, bytearray(size))])[0], larder.UnknownSession
+        )
 
     def test_a_client_of_many_threads(self) -> None:
         session = self.session()
@@ -339,14 +355,14 @@ class CallerTests(DaemonTest):
         def handler(*_: object) -> None:
             raise Stop
 
-        self.daemon.signal(signal.SIGSTOP)
+        self.daemon.stand_still()
         try:
             old = signal.signal(signal.SIGALRM, handler)
             signal.setitimer(signal.ITIMER_REAL, 0.2)
             self.assertRaises(Stop, session.get_into, 0, arena[:])
         finally:
             signal.signal(signal.SIGALRM, old)
-            self.daemon.signal(signal.SIGCONT)
+            self.daemon.go_on()
         self.assertFalse(self.client.is_open)
         self.assertRaises(larder.ConnectionLost, session.resume)
 
@@ -354,7 +370,8 @@ class CallerTests(DaemonTest):
         for error in (larder.Miss("gone", item=3), larder.InternalFault("later", code=999)):
             again = pickle.loads(pickle.dumps(error))
             self.assertEqual(
-                (type(again), again.message, again.item, again.code), (type(error), error.message, error.item, error.code)
+                (type(again), again.message, again.item, again.code),
+                (type(error), error.message, error.item, error.code),
             )
         violation = pickle.loads(pickle.dumps(larder.ProtocolViolation("what")))
         self.assertEqual(str(violation), str(larder.ProtocolViolation("what")))

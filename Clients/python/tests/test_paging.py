@@ -8,10 +8,11 @@ import mmap
 import random
 import unittest
 
+from support import REPOSITORY, DaemonTest, attention, hybrid, noise
+
 import larder
 from larder.pipeline import ARENA_FRAME_BYTES, FRAME_ITEMS
 from larder.staging import KEPT_BYTES, SLOT_BYTES
-from support import REPOSITORY, DaemonTest, attention, hybrid, noise
 
 TOKENS = 8
 
@@ -72,15 +73,24 @@ class SingleTests(DaemonTest):
         shared[:] = data
         grid = memoryview(bytearray(data)).cast("B", (2, len(data) // 2))
         sources = [
-            data, bytearray(data), memoryview(data), array.array("H", data), array.array("d", data), shared, grid,
+            data,
+            bytearray(data),
+            memoryview(data),
+            array.array("H", data),
+            array.array("d", data),
+            shared,
+            grid,
             (ctypes.c_uint16 * (len(data) // 2)).from_buffer_copy(data),
         ]
         for index, source in enumerate(sources):
             session.put(index * TOKENS, TOKENS, source)
             self.assertEqual(session.get(index * TOKENS), data, type(source))
         targets = [
-            bytearray(len(data)), memoryview(bytearray(len(data))), array.array("Q", bytes(len(data))),
-            mmap.mmap(-1, len(data)), (ctypes.c_uint16 * (len(data) // 2))(),
+            bytearray(len(data)),
+            memoryview(bytearray(len(data))),
+            array.array("Q", bytes(len(data))),
+            mmap.mmap(-1, len(data)),
+            (ctypes.c_uint16 * (len(data) // 2))(),
             memoryview(bytearray(len(data))).cast("B", (2, len(data) // 2)),
         ]
         for target in targets:
@@ -123,9 +133,12 @@ class SingleTests(DaemonTest):
         data = noise(size)
         session.put(0, TOKENS, data)
         cases = (
-            (larder.WrongLength, 8, TOKENS, data[1:]), (larder.WrongLength, 8, TOKENS, b""),
-            (larder.Conflict, 0, TOKENS, noise(size, 2)), (larder.Overlap, 4, TOKENS, data),
-            (larder.Unaligned, 9, TOKENS, data), (larder.InvalidArgument, 8, 0, data),
+            (larder.WrongLength, 8, TOKENS, data[1:]),
+            (larder.WrongLength, 8, TOKENS, b""),
+            (larder.Conflict, 0, TOKENS, noise(size, 2)),
+            (larder.Overlap, 4, TOKENS, data),
+            (larder.Unaligned, 9, TOKENS, data),
+            (larder.InvalidArgument, 8, 0, data),
         )
         for error, offset, tokens, given in cases:
             for one in (given, self._in_arena(given)):
@@ -229,7 +242,9 @@ class BatchTests(DaemonTest):
                     self.assertEqual(got, expected[page.offset])
 
     def test_chunks_above_a_slot_of_the_staging_arena(self) -> None:
-        component = larder.Component("kv", kind="attention", element_type="bytes", layers=1, planes=1, row_bytes=1 << 20)
+        component = larder.Component(
+            "kv", kind="attention", element_type="bytes", layers=1, planes=1, row_bytes=1 << 20
+        )
         session = self.session(model=attention("wide", components=(component,)))
         sizes = [1, SLOT_BYTES // 2**20 + 1, 2, KEPT_BYTES // 2**21 + 1]
         data = [noise(size << 20, size) for size in sizes]
@@ -250,7 +265,9 @@ class BatchTests(DaemonTest):
 
     def test_a_chunk_above_a_frame(self) -> None:
         """What is too long for a frame goes through an arena, and comes back even where the caller has no buffer."""
-        component = larder.Component("kv", kind="attention", element_type="bytes", layers=1, planes=1, row_bytes=1 << 20)
+        component = larder.Component(
+            "kv", kind="attention", element_type="bytes", layers=1, planes=1, row_bytes=1 << 20
+        )
         session = self.session(model=attention("wide", components=(component,)))
         tokens = (self.client.limits.frame_bytes >> 20) + 1
         data = bytes(range(256)) * (tokens << 12)
@@ -279,7 +296,9 @@ class BatchTests(DaemonTest):
         self.assertEqual(self.client.match(self.namespace, session.model, long), 0)
 
     def test_progress(self) -> None:
-        component = larder.Component("kv", kind="attention", element_type="bytes", layers=8, planes=1, row_bytes=64 << 10)
+        component = larder.Component(
+            "kv", kind="attention", element_type="bytes", layers=8, planes=1, row_bytes=64 << 10
+        )
         session = self.session(model=attention("deep", components=(component,)))
         size = component.byte_count(2)
         data = [noise(size, index) for index in range(3)]
@@ -346,11 +365,14 @@ class WithoutArenasTests(BatchTests):
         self.client._pager._staging = None
 
     def test_a_chunk_above_a_frame(self) -> None:
-        component = larder.Component("kv", kind="attention", element_type="bytes", layers=1, planes=1, row_bytes=1 << 20)
+        component = larder.Component(
+            "kv", kind="attention", element_type="bytes", layers=1, planes=1, row_bytes=1 << 20
+        )
         session = self.session(model=attention("wide", components=(component,)))
         tokens = (self.client.limits.frame_bytes >> 20) + 1
         items = [
-            larder.PageOut(session, 0, tokens, bytes(tokens << 20)), larder.PageOut(session, tokens, 1, bytes(1 << 20)),
+            larder.PageOut(session, 0, tokens, bytes(tokens << 20)),
+            larder.PageOut(session, tokens, 1, bytes(1 << 20)),
         ]
         results = self.client.put_from(items)
         self.assertIsInstance(results[0], larder.FrameTooLong)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import unittest
 
+from support import DaemonTest, attention, hybrid, noise
+
 import larder
 from larder.wire.structures import MODEL
-from support import DaemonTest, attention, hybrid, noise
 
 
 class SessionTests(DaemonTest):
@@ -60,7 +61,9 @@ class SessionTests(DaemonTest):
         session = self.session()
         data = self.fill(session)
         for change, field in (
-            ({"weights": "others"}, "weights"), ({"revision": "2"}, "revision"), ({"name": "other"}, "name"),
+            ({"weights": "others"}, "weights"),
+            ({"revision": "2"}, "revision"),
+            ({"name": "other"}, "name"),
             ({"components": hybrid().components}, "component"),
         ):
             with self.assertRaisesRegex(larder.ModelMismatch, field):
@@ -133,7 +136,9 @@ class SessionTests(DaemonTest):
         self.assertEqual((explanation.at, explanation.end, explanation.offset), (24, 24, 8))
         self.assertIn("weights", explanation.model_difference)
         (track,) = explanation.tracks
-        self.assertEqual((track.cause, track.missing_start, track.missing_end, track.rule), ("neverStored", 8, 16, None))
+        self.assertEqual(
+            (track.cause, track.missing_start, track.missing_end, track.rule), ("neverStored", 8, 16, None)
+        )
         group = self.session("group", attention("group", group_size=3, rank=1))
         self.assertEqual(group.explain().missing_ranks, [0, 2])
 
@@ -241,7 +246,13 @@ class NamespaceTests(DaemonTest):
         changed = self.client.configure_namespace(self.namespace, sharing="off", salt=bytes(16), ttl_seconds=60)
         self.assertEqual(changed, larder.Policy("off", True, 60, 0, 0, 0, "everything"))
         everything = self.client.configure_namespace(
-            self.namespace, sharing="shared", salt=b"", ttl_seconds=0, min_bytes=1 << 20, max_bytes=1 << 30, max_sessions=1,
+            self.namespace,
+            sharing="shared",
+            salt=b"",
+            ttl_seconds=0,
+            min_bytes=1 << 20,
+            max_bytes=1 << 30,
+            max_sessions=1,
             admission="secondTouch",
         )
         self.assertEqual(everything, larder.Policy("shared", False, 0, 1 << 20, 1 << 30, 1, "secondTouch"))

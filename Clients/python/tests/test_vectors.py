@@ -6,11 +6,12 @@ import random
 import struct
 import unittest
 
+from support import protocol_vectors
+from vectors import codec_of, decode_frame, same, type_of, value_of
+
 from larder.errors import REFUSALS, ProtocolViolation
 from larder.wire import codec, numbers, structures
 from larder.wire.messages import MESSAGES
-from support import protocol_vectors
-from vectors import codec_of, decode_frame, same, type_of, value_of
 
 
 class VectorTests(unittest.TestCase):
@@ -42,8 +43,16 @@ class VectorTests(unittest.TestCase):
         tables = protocol_vectors()
         self.assertEqual({name: one.number for name, one in MESSAGES.items()}, tables["message_types"])
         for table in (
-            "component_kinds", "element_types", "encodings", "encoding_choices", "acknowledgements", "sharing",
-            "admissions", "hint_kinds", "hint_outcomes", "hint_bounds",
+            "component_kinds",
+            "element_types",
+            "encodings",
+            "encoding_choices",
+            "acknowledgements",
+            "sharing",
+            "admissions",
+            "hint_kinds",
+            "hint_outcomes",
+            "hint_bounds",
         ):
             self.assertEqual(getattr(numbers, table.upper()), tables[table], table)
         self.assertEqual(set(REFUSALS), set(tables["error_codes"].values()))
@@ -52,9 +61,15 @@ class VectorTests(unittest.TestCase):
             self.assertEqual(REFUSALS[number].__name__, others.get(name, name[0].upper() + name[1:]))
         limits = tables["limits"]
         for ours, theirs in (
-            ("NAME_BYTES", "name_bytes"), ("COMPONENTS", "components"), ("GROUP_SIZE", "group_size"),
-            ("CHUNK_BYTES", "chunk_bytes"), ("FRAME_BYTES", "frame_bytes"), ("BATCH_ITEMS", "batch_items"),
-            ("PAGE_ENTRIES", "page_entries"), ("RESUME_CHUNKS", "resume_chunks"), ("SALT_BYTES", "salt_bytes"),
+            ("NAME_BYTES", "name_bytes"),
+            ("COMPONENTS", "components"),
+            ("GROUP_SIZE", "group_size"),
+            ("CHUNK_BYTES", "chunk_bytes"),
+            ("FRAME_BYTES", "frame_bytes"),
+            ("BATCH_ITEMS", "batch_items"),
+            ("PAGE_ENTRIES", "page_entries"),
+            ("RESUME_CHUNKS", "resume_chunks"),
+            ("SALT_BYTES", "salt_bytes"),
         ):
             self.assertEqual(getattr(numbers, ours), limits[theirs])
 
@@ -114,8 +129,14 @@ class WritingTests(unittest.TestCase):
 
     def test_values_out_of_bounds(self) -> None:
         for of, value in (
-            (codec.U8, 256), (codec.U64, -1), (codec.U64, 2**64), (codec.I8, 128), (codec.HASH, b"31 bytes"),
-            (codec.STRING, "x" * 65_536), (structures.SHARING, "some"), (structures.SHARING, 0),
+            (codec.U8, 256),
+            (codec.U64, -1),
+            (codec.U64, 2**64),
+            (codec.I8, 128),
+            (codec.HASH, b"31 bytes"),
+            (codec.STRING, "x" * 65_536),
+            (structures.SHARING, "some"),
+            (structures.SHARING, 0),
             (codec.ListOf(codec.U8, 2), [1, 2, 3]),
         ):
             self.assertRaises(ValueError, of.encode, value)

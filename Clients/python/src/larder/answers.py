@@ -1,4 +1,5 @@
-"""What the daemon answers, as values. All are immutable; offsets and lengths count tokens, times are seconds since 1970."""
+"""What the daemon answers, as values. All are immutable; offsets and lengths count tokens, times are seconds since
+1970."""
 
 from __future__ import annotations
 

@@ -117,7 +117,8 @@ class Arena:
         return self.is_open and self._transport is transport
 
     def close(self) -> None:
-        """Gives it back to the daemon. Slices of it can be used no more; views stay valid. Repeating it does nothing."""
+        """Gives it back to the daemon. Slices of it can be used no more; views stay valid. Repeating it does
+        nothing."""
         if not self.is_open:
             return
         try:

@@ -12,7 +12,8 @@ BytesLike = Any
 def flat(buffer: BytesLike, *, writable: bool = False) -> memoryview:
     """The bytes of a C-contiguous buffer.
 
-    Raises ``TypeError`` for what is no buffer, ``ValueError`` for one with gaps, or a read-only one where it is written to.
+    Raises ``TypeError`` for what is no buffer, ``ValueError`` for one with gaps, or a read-only one where it is
+    written to.
     """
     try:
         view = memoryview(buffer)
@@ -22,7 +23,7 @@ def flat(buffer: BytesLike, *, writable: bool = False) -> memoryview:
             "tensor.view(torch.uint8).numpy()"
         ) from None
     if not view.c_contiguous:
-        raise ValueError("a buffer with gaps: its bytes do not follow each other; copy it first (numpy.ascontiguousarray)")
+        raise ValueError("a buffer with gaps between its bytes; copy it first (numpy.ascontiguousarray)")
     if writable and view.readonly:
         raise ValueError("a read-only buffer as a destination")
     if view.nbytes == 0:

@@ -7,7 +7,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from .answers import (
-    Cap, ChunkName, HintResult, Limits, ModelSummary, NamespaceSummary, Policy, Report, ReportRow, SessionSummary, Stat,
+    Cap,
+    ChunkName,
+    HintResult,
+    Limits,
+    ModelSummary,
+    NamespaceSummary,
+    Policy,
+    Report,
+    ReportRow,
+    SessionSummary,
+    Stat,
     Verification,
 )
 from .arena import Arena, open_arena, register_arena
@@ -20,16 +30,30 @@ from .session import Session
 from .transport import Transport
 from .wire import numbers
 from .wire.listings import (
-    LIST_MODELS, LIST_NAMESPACES, LIST_SESSIONS, REPORT, STAT, SYNC, VERIFY, After, ReportRequest, SessionsRequest,
+    LIST_MODELS,
+    LIST_NAMESPACES,
+    LIST_SESSIONS,
+    REPORT,
+    STAT,
+    SYNC,
+    VERIFY,
+    After,
+    ReportRequest,
+    SessionsRequest,
 )
 from .wire.message import HELLO, Hello, Message, Nothing, Welcome
 from .wire.numbers import Acknowledgement, Admission, EncodingChoice, Sharing
-from .wire.policies import (
-    CONFIGURE_NAMESPACE, HINTS, SET_CAP, CapRequest, HintRequest, NamespaceRequest,
-)
+from .wire.policies import CONFIGURE_NAMESPACE, HINTS, SET_CAP, CapRequest, HintRequest, NamespaceRequest
 from .wire.policy import PolicyChange
 from .wire.sessions import (
-    DECLARE_MODEL, MATCH, OPEN_SESSION, SET_PREFILL_RATE, MatchRequest, ModelRequest, RateRequest, SessionRequest,
+    DECLARE_MODEL,
+    MATCH,
+    OPEN_SESSION,
+    SET_PREFILL_RATE,
+    MatchRequest,
+    ModelRequest,
+    RateRequest,
+    SessionRequest,
 )
 
 Q = TypeVar("Q")
@@ -49,8 +73,8 @@ def connect(path: str | os.PathLike[str] | None = None, *, name: str = "python",
         name: this client's name, for the daemon's log; 1 to 255 bytes.
         timeout: longest wait in seconds for the daemon to answer or to take a request. After it the client is closed.
 
-    Raises ``ConnectionFailed``, which names the path and what to do; ``TooManyConnections``, ``ProtocolVersion`` and the
-    other refusals of a handshake; ``ProtocolViolation`` if what listens there is no Larder.
+    Raises ``ConnectionFailed``, which names the path and what to do; ``TooManyConnections``, ``ProtocolVersion`` and
+    the other refusals of a handshake; ``ProtocolViolation`` if what listens there is no Larder.
     """
     if not 0 < timeout <= TIMEOUT_SECONDS:
         raise ValueError(f"a timeout of {timeout} seconds")
@@ -66,8 +90,8 @@ def connect(path: str | os.PathLike[str] | None = None, *, name: str = "python",
 class Client:
     """A connection. Made by ``connect``; a context manager.
 
-    Several threads may use one: calls are taken one after another. For parallel work give each thread its own. After the
-    process forks, the child can use none of its parent's clients: each call raises ``ConnectionLost``.
+    Several threads may use one: calls are taken one after another. For parallel work give each thread its own. After
+    the process forks, the child can use none of its parent's clients: each call raises ``ConnectionLost``.
 
     Every method raises ``ConnectionLost`` if the daemon is gone or does not answer within the timeout, and
     ``ProtocolViolation`` if it says what it must not; the client is closed then. Other refusals leave it as it was.
@@ -95,7 +119,8 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Ends the connection: arenas and pins end with it. Waits for a call of another thread. Repeating it is fine."""
+        """Ends the connection: arenas and pins end with it. Waits for a call of another thread. Repeating it is
+        fine."""
         self._transport.close_between()
 
     @property
@@ -145,7 +170,10 @@ class Client:
     # Paging.
 
     def put_from(
-        self, items: Iterable[PageOut], *, acknowledgement: Acknowledgement = "committed",
+        self,
+        items: Iterable[PageOut],
+        *,
+        acknowledgement: Acknowledgement = "committed",
         encoding: EncodingChoice = "auto",
     ) -> list[int | LarderError]:
         """Pages out a batch: for each item the bytes that it takes in the store, or its error, in order.
@@ -167,11 +195,11 @@ class Client:
         """Pages in a batch: for each item the bytes that were written, or its error (``Miss``, ``Damaged``), in order.
 
         Args:
-            items: any number; they are cut into frames. No two may share bytes of their destinations. The destination of
-                an item with an error is undefined.
+            items: any number; they are cut into frames. No two may share bytes of their destinations. The destination
+                of an item with an error is undefined.
             layer_group: with ``on_progress``: to be told after so many layers.
-            on_progress: is told that the first so many layers of every item are in place. Only for arena slices, and for
-                no more than ``limits.batch_items`` of them. It may not use this client.
+            on_progress: is told that the first so many layers of every item are in place. Only for arena slices, and
+                for no more than ``limits.batch_items`` of them. It may not use this client.
 
         Raises ``TypeError`` and ``ValueError`` for what cannot be asked, before anything is.
         """
@@ -190,7 +218,8 @@ class Client:
             return open_arena(self._transport, byte_count)
 
     def register_arena(self, fd: int, byte_count: int) -> Arena:
-        """Shared memory of the caller's own: a memfd of ``byte_count`` bytes, sealed as ``larder.sealed_memfd`` does."""
+        """Shared memory of the caller's own: a memfd of ``byte_count`` bytes, sealed as ``larder.sealed_memfd``
+        does."""
         with self._transport:
             return register_arena(self._transport, fd, byte_count)
 
@@ -210,14 +239,21 @@ class Client:
         return self._ask(CONFIGURE_NAMESPACE, NamespaceRequest(name, PolicyChange()))
 
     def configure_namespace(
-        self, name: str, *, sharing: Sharing | None = None, salt: bytes | None = None, ttl_seconds: int | None = None,
-        min_bytes: int | None = None, max_bytes: int | None = None, max_sessions: int | None = None,
+        self,
+        name: str,
+        *,
+        sharing: Sharing | None = None,
+        salt: bytes | None = None,
+        ttl_seconds: int | None = None,
+        min_bytes: int | None = None,
+        max_bytes: int | None = None,
+        max_sessions: int | None = None,
         admission: Admission | None = None,
     ) -> Policy:
         """Changes what is given of a namespace's policy, and returns the one in force.
 
-        The owner may set ``sharing``, ``salt`` (up to 32 random bytes; empty for none) and ``ttl_seconds`` (0 for never);
-        the operator all. Else ``Forbidden``.
+        The owner may set ``sharing``, ``salt`` (up to 32 random bytes; empty for none) and ``ttl_seconds`` (0 for
+        never); the operator all. Else ``Forbidden``.
         """
         change = PolicyChange(sharing, salt, ttl_seconds, min_bytes, max_bytes, max_sessions, admission)
         return self._ask(CONFIGURE_NAMESPACE, NamespaceRequest(name, change))
@@ -326,6 +362,7 @@ def _agreed(welcome: Welcome) -> Limits:
     if welcome.frame_bytes < numbers.FRAME_BYTES_LEAST or not welcome.batch_items or not welcome.requests_in_flight:
         raise ProtocolViolation(f"limits that nothing can be done with: {welcome}")
     return Limits(
-        min(welcome.frame_bytes, numbers.FRAME_BYTES), min(welcome.batch_items, numbers.BATCH_ITEMS),
+        min(welcome.frame_bytes, numbers.FRAME_BYTES),
+        min(welcome.batch_items, numbers.BATCH_ITEMS),
         welcome.requests_in_flight,
     )

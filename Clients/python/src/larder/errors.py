@@ -1,7 +1,7 @@
 """What can go wrong, as types.
 
-Three things end a connection (``ConnectionFailed``, ``ConnectionLost``, ``ProtocolViolation``); a ``Refusal`` is an answer
-of the daemon, and the connection goes on.
+Three things end a connection (``ConnectionFailed``, ``ConnectionLost``, ``ProtocolViolation``); a ``Refusal`` is an
+answer of the daemon, and the connection goes on.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ def prefix_keys(
 ) -> list[bytes]:
     """One 32-byte key for each whole chunk of ``tokens``; what is left over gets none.
 
-    ``key_0 = SHA-256("larder-prefix-1", length of context as u64, context)``, and ``key_i = SHA-256(key_{i-1}, the tokens of
-    chunk i as u32)``, integers little-endian; the list begins with ``key_1``.
+    ``key_0 = SHA-256("larder-prefix-1", length of context as u64, context)``, and ``key_i = SHA-256(key_{i-1}, the
+    tokens of chunk i as u32)``, integers little-endian; the list begins with ``key_1``.
 
     Args:
         tokens: token ids, each from 0 to 2^32 - 1: a list, or an array of integers.

@@ -14,8 +14,8 @@ _ELEMENT_BYTES = {"bf16": 2, "f16": 2, "f32": 4, "f8e4m3": 1, "f8e5m2": 1, "i8":
 class Component:
     """One kind of state in a model.
 
-    A chunk's bytes are ``[layers][planes][tokens][row_bytes]``, little-endian, the last index running fastest; those of a
-    recurrent state are ``[layers][planes][row_bytes]``.
+    A chunk's bytes are ``[layers][planes][tokens][row_bytes]``, little-endian, the last index running fastest; those
+    of a recurrent state are ``[layers][planes][row_bytes]``.
 
     Attributes:
         name: distinct in the model; 1 to 255 bytes.

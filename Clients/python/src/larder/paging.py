@@ -1,24 +1,35 @@
 """Chunks out and in, in batches, with as few copies as the caller's memory allows.
 
-What lies in an arena is not copied by this side at all. Other memory is staged through an arena of the client's own (one
-copy), or travels in the frames where the daemon shares no memory.
+What lies in an arena is not copied by this side at all. Other memory is staged through an arena of the client's own
+(one copy), or travels in the frames where the daemon shares no memory.
 """
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Callable, Iterable, Sequence
 
 from .arena import ArenaSlice
 from .chunks import Checked, PageIn, PageOut, checked_in, checked_out, memory_of
-from .errors import FrameTooLong, LarderError, ProtocolViolation, Refusal, WrongLength
+from .errors import FrameTooLong, LarderError, ProtocolViolation
 from .pipeline import FRAME_ITEMS, INLINE_FRAME_BYTES, Part, Result, cut, pipeline
+from .results import (
+    COUNT,
+    complete,
+    copied,
+    counted,
+    inline_results,
+    next_get_result,
+    only_get_result,
+    take_put_results,
+)
 from .staging import SLOT_BYTES, Staging
 from .transport import HEADER, Transport
 from .wire import numbers
 from .wire.codec import Buffer, Reader
-from .wire.paging import GET, GET_INTO, GET_RESULT, PROGRESS, PUT, PUT_RESULT
-from .wire.structures import ACKNOWLEDGEMENT, ENCODING_CHOICE, REFUSAL, Payload
+from .wire.paging import GET, GET_INTO, PROGRESS, PUT
+from .wire.structures import ACKNOWLEDGEMENT, ENCODING_CHOICE, REFUSAL
 
 #: Requests of a batch that are in flight at once.
 WINDOW = 8
@@ -26,10 +37,6 @@ WINDOW = 8
 _PLACE = struct.Struct("<BQ")
 _PLACE_IN_ARENA = struct.Struct("<BQIQ")
 _REGION = struct.Struct("<IQQ")
-_COUNT = struct.Struct("<I")
-#: Results without an error: of a put, and of a get into an arena.
-_PUT_DONE = struct.Struct("<HQ")
-_GET_DONE = struct.Struct("<HIBQIQ")
 #: A whole ``get_into`` of one item.
 _GET_ONE = struct.Struct("<IHHQIIQHHQIIIQQ")
 _GET_ONE_BODY = _GET_ONE.size - HEADER.size
@@ -53,7 +60,7 @@ class Pager:
         self, items: Iterable[PageOut], acknowledgement: numbers.Acknowledgement, encoding: numbers.EncodingChoice
     ) -> list[Result]:
         """Pages out; for each item the bytes that it takes in the store, or its error."""
-        flags = bytes(ACKNOWLEDGEMENT.encode(acknowledgement) + ENCODING_CHOICE.encode(encoding))
+        flags = _flags(acknowledgement, encoding)
         checked = [checked_out(one, self._transport) for one in items]
         results: list[Result | None] = [None] * len(checked)
         with self._transport:
@@ -64,16 +71,16 @@ class Pager:
                 return self._send_put(flags, checked, part, slot)
 
             def finish(part: Part, slot: int, body: memoryview) -> None:
-                _take_put_results(part, body, results)
+                take_put_results(part, body, results)
 
             parts = cut(checked, indices, slot_bytes, self._inline_bytes, self._frame_items)
             pipeline(self._transport, PUT.number, parts, slots, self._window, send, finish, results)
             self._end()
-        return _complete(results)
+        return complete(results)
 
     def _send_put(self, flags: bytes, items: Sequence[Checked], part: Part, slot: int) -> int:
         fields = bytearray(flags)
-        fields += _COUNT.pack(len(part.indices))
+        fields += COUNT.pack(len(part.indices))
         payloads: list[Buffer] = []
         for index, staged in zip(part.indices, part.staged, strict=True):
             head, memory, size, naming = items[index]
@@ -110,7 +117,7 @@ class Pager:
             self._get_through_arenas(checked, through_arenas, slots, slot_bytes, results)
             self._get_inline(checked, inline, results)
             self._end()
-        return _complete(results)
+        return complete(results)
 
     def get_with_progress(
         self, items: Sequence[PageIn], layer_group: int, on_progress: Callable[[int], object]
@@ -146,16 +153,16 @@ class Pager:
                 self._take_get_results(checked, part, -1, answer, results)
         if told is not None:
             raise told
-        return _complete(results)
+        return complete(results)
 
     def get_bytes(self, item: PageIn) -> bytes:
         """One chunk, or some of its layers, inline. Raises its error."""
         checked = checked_in(item, self._transport)
         with self._transport:
-            sent = self._transport.send(GET.number, [_COUNT.pack(1), checked.head])
+            sent = self._transport.send(GET.number, [COUNT.pack(1), checked.head])
             kind, _, body = self._transport.receive(sent)
             reader = Reader(self._transport.answer_body(kind, GET.number, body))
-            error, payload = _inline_results(reader, 1)[0]
+            error, payload = inline_results(reader, 1)[0]
             if error is not None:
                 reader.finish()
                 raise error
@@ -182,8 +189,23 @@ class Pager:
                 number, start = self._staging.arena.number, 0
             try:
                 _GET_ONE.pack_into(
-                    self._one, 0, _GET_ONE_BODY, GET_INTO.number, 0, transport.next_id, 0, 1, session.id, rank,
-                    item.component, item.offset, item.first_layer, item.layers, number, start, size,
+                    self._one,
+                    0,
+                    _GET_ONE_BODY,
+                    GET_INTO.number,
+                    0,
+                    transport.next_id,
+                    0,
+                    1,
+                    session.id,
+                    rank,
+                    item.component,
+                    item.offset,
+                    item.first_layer,
+                    item.layers,
+                    number,
+                    start,
+                    size,
                 )
             except struct.error as why:
                 raise ValueError(f"a number is outside what the wire carries: {item}: {why}") from None
@@ -192,19 +214,19 @@ class Pager:
                 return REFUSAL.decode(body)
             if kind != _GET_INTO_TYPE:
                 transport.answer_body(kind, GET_INTO.number, body)
-            reader = _counted(body, 1)
-            error, written, region = _next_get_result(reader)
-            reader.finish()
-            if error is not None:
-                return error
-            if region != (number, start) or written > size:
-                raise ProtocolViolation("it paged in to another region than it was told")
+            written = only_get_result(body, number, start, size)
+            if isinstance(written, LarderError):
+                return written
             if isinstance(memory, memoryview):
                 memory[:written] = self._staged_view(0, written)
             return written
 
     def _get_through_arenas(
-        self, items: Sequence[Checked], indices: Sequence[int], slots: Sequence[int], slot_bytes: int,
+        self,
+        items: Sequence[Checked],
+        indices: Sequence[int],
+        slots: Sequence[int],
+        slot_bytes: int,
         results: list[Result | None],
     ) -> None:
         def send(part: Part, slot: int) -> int:
@@ -217,7 +239,7 @@ class Pager:
         pipeline(self._transport, GET_INTO.number, parts, slots, self._window, send, finish, results)
 
     def _send_get_into(self, items: Sequence[Checked], part: Part, slot: int, layer_group: int) -> int:
-        fields = bytearray(_COUNT.pack(layer_group) + _COUNT.pack(len(part.indices)))
+        fields = bytearray(COUNT.pack(layer_group) + COUNT.pack(len(part.indices)))
         for index, staged in zip(part.indices, part.staged, strict=True):
             head, memory, size, _ = items[index]
             fields += head
@@ -227,10 +249,10 @@ class Pager:
     def _take_get_results(
         self, items: Sequence[Checked], part: Part, slot: int, body: memoryview, results: list[Result | None]
     ) -> None:
-        reader = _counted(body, len(part.indices))
+        reader = counted(body, len(part.indices))
         for index, staged in zip(part.indices, part.staged, strict=True):
             _, memory, size, _ = items[index]
-            error, written, named = _next_get_result(reader)
+            error, written, named = next_get_result(reader)
             if error is not None:
                 results[index] = error
                 continue
@@ -245,13 +267,13 @@ class Pager:
     def _get_inline(self, items: Sequence[Checked], indices: Sequence[int], results: list[Result | None]) -> None:
         def send(part: Part, _: int) -> int:
             heads = [items[index].head for index in part.indices]
-            return self._transport.send(GET.number, [_COUNT.pack(len(heads)), b"".join(heads)])
+            return self._transport.send(GET.number, [COUNT.pack(len(heads)), b"".join(heads)])
 
         def finish(part: Part, _: int, body: memoryview) -> None:
             reader = Reader(body)
-            answered = _inline_results(reader, len(part.indices))
+            answered = inline_results(reader, len(part.indices))
             for index, (error, size) in zip(part.indices, answered, strict=True):
-                results[index] = error or _copied(reader, size, items[index].memory)
+                results[index] = error or copied(reader, size, items[index].memory)
             reader.finish()
 
         parts = cut(items, indices, 0, self._inline_bytes, self._frame_items)
@@ -280,7 +302,8 @@ class Pager:
         return slots, slot_bytes if slots else 0
 
     def _fitting(self, items: Sequence[Checked], slot_bytes: int, results: list[Result | None]) -> list[int]:
-        """Indices of what can be sent; the rest gets its error here: a frame above the bound would end the connection."""
+        """Indices of what can be sent; the rest gets its error here: a frame above the bound would end the
+        connection."""
         fitting: list[int] = []
         room = self._transport.frame_bytes - numbers.ITEM_ANSWER_BYTES
         for index, one in enumerate(items):
@@ -306,65 +329,7 @@ class Pager:
             self._staging.release()
 
 
-def _complete(results: list[Result | None]) -> list[Result]:
-    done = [one for one in results if one is not None]
-    assert len(done) == len(results), "an item without a result"
-    return done
-
-
-def _counted(body: memoryview, expected: int) -> Reader:
-    """A reader behind the count of results, which is checked."""
-    reader = Reader(body)
-    (count,) = _COUNT.unpack_from(body, reader.step(_COUNT.size))
-    if count != expected:
-        raise ProtocolViolation(f"it gave {count} results for {expected} items")
-    return reader
-
-
-def _take_put_results(part: Part, body: memoryview, results: list[Result | None]) -> None:
-    reader = _counted(body, len(part.indices))
-    for index in part.indices:
-        if reader.end - reader.at >= _PUT_DONE.size:
-            code, stored = _PUT_DONE.unpack_from(body, reader.at)
-            if code == 0:
-                reader.at += _PUT_DONE.size
-                results[index] = stored
-                continue
-        result = PUT_RESULT.read(reader)
-        results[index] = result.error or result.stored_bytes
-    reader.finish()
-
-
-def _next_get_result(reader: Reader) -> tuple[Refusal | None, int, tuple[int, int] | None]:
-    """An item's error, or its bytes and its region of an arena."""
-    if reader.end - reader.at >= _GET_DONE.size:
-        code, _, place, size, arena, start = _GET_DONE.unpack_from(reader.data, reader.at)
-        if code == 0 and place == 1:
-            reader.at += _GET_DONE.size
-            return None, size, (arena, start)
-    result = GET_RESULT.read(reader)
-    return result.error, result.payload.payload_bytes, result.payload.region
-
-
-def _inline_results(reader: Reader, expected: int) -> list[tuple[Refusal | None, int]]:
-    """Errors and payload lengths of an answer whose payloads follow."""
-    (count,) = _COUNT.unpack_from(reader.data, reader.step(_COUNT.size))
-    if count != expected:
-        raise ProtocolViolation(f"it gave {count} results for {expected} items")
-    answered: list[tuple[Refusal | None, int]] = []
-    for _ in range(expected):
-        error, size, region = _next_get_result(reader)
-        if region is not None:
-            raise ProtocolViolation("it answered a page-in without an arena with a region of one")
-        answered.append((error, 0 if error is not None else size))
-    return answered
-
-
-def _copied(reader: Reader, size: int, into: ArenaSlice | memoryview | None) -> Result:
-    """Copies an inline payload to its destination; the bytes, or why it has no room."""
-    assert isinstance(into, memoryview)
-    start = reader.step(size)
-    if size > len(into):
-        return WrongLength(f"the chunk has {size} bytes, its destination {len(into)}")
-    into[:size] = reader.data[start : start + size]
-    return size
+@functools.cache
+def _flags(acknowledgement: numbers.Acknowledgement, encoding: numbers.EncodingChoice) -> bytes:
+    """How a put begins. There are twelve of them: what is wrong raises, and is not kept."""
+    return bytes(ACKNOWLEDGEMENT.encode(acknowledgement) + ENCODING_CHOICE.encode(encoding))

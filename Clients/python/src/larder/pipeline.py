@@ -46,7 +46,8 @@ def aligned(size: int) -> int:
 def cut(items: Sequence[Checked], indices: Sequence[int], slot_bytes: int, inline_bytes: int, limit: int) -> list[Part]:
     """Cuts the items of ``indices`` into frames, in order.
 
-    ``slot_bytes`` is what a frame may stage; 0 where things go inline. ``inline_bytes`` is what it may carry so, in all.
+    ``slot_bytes`` is what a frame may stage; 0 where things go inline. ``inline_bytes`` is what it may carry so, in
+    all.
     """
     parts: list[Part] = []
     part = Part([], [])
@@ -59,8 +60,10 @@ def cut(items: Sequence[Checked], indices: Sequence[int], slot_bytes: int, inlin
         new_inline = numbers.ITEM_ANSWER_BYTES + (size if is_inline else 0)
         new_in_arenas = 0 if is_inline else size
         if part.indices and (
-            len(part.indices) >= limit or staged + new_staged > slot_bytes
-            or inline + new_inline > inline_bytes or in_arenas + new_in_arenas > ARENA_FRAME_BYTES
+            len(part.indices) >= limit
+            or staged + new_staged > slot_bytes
+            or inline + new_inline > inline_bytes
+            or in_arenas + new_in_arenas > ARENA_FRAME_BYTES
         ):
             parts.append(part)
             part = Part([], [])
@@ -76,13 +79,19 @@ def cut(items: Sequence[Checked], indices: Sequence[int], slot_bytes: int, inlin
 
 
 def pipeline(
-    transport: Transport, number: int, parts: Sequence[Part], slots: Sequence[int], window: int,
-    send: Callable[[Part, int], int], finish: Callable[[Part, int, memoryview], None], results: list[Result | None],
+    transport: Transport,
+    number: int,
+    parts: Sequence[Part],
+    slots: Sequence[int],
+    window: int,
+    send: Callable[[Part, int], int],
+    finish: Callable[[Part, int, memoryview], None],
+    results: list[Result | None],
 ) -> None:
     """Sends every part with ``send``, some of them in flight at once, and has ``finish`` take each answer.
 
-    Both are told the slot of the part. A frame that is refused as a whole gives that refusal to each of its items, so that
-    all are accounted for.
+    Both are told the slot of the part. A frame that is refused as a whole gives that refusal to each of its items, so
+    that all are accounted for.
     """
     free = list(reversed(slots))
     waiting: dict[int, tuple[Part, int]] = {}

@@ -15,8 +15,20 @@ from .wire import numbers
 from .wire.listings import LIST_CHUNKS
 from .wire.numbers import Acknowledgement, EncodingChoice, HintKind
 from .wire.sessions import (
-    CONFIGURE_SESSION, DROP, EXPLAIN, FORK, PLAN_SNAPSHOTS, RESUME, TRUNCATE, ExplainRequest, ForkRequest,
-    OffsetRequest, PlanRequest, ResumeRequest, SessionOnly, TimeToLive,
+    CONFIGURE_SESSION,
+    DROP,
+    EXPLAIN,
+    FORK,
+    PLAN_SNAPSHOTS,
+    RESUME,
+    TRUNCATE,
+    ExplainRequest,
+    ForkRequest,
+    OffsetRequest,
+    PlanRequest,
+    ResumeRequest,
+    SessionOnly,
+    TimeToLive,
 )
 
 if TYPE_CHECKING:
@@ -45,9 +57,7 @@ class Session:
 
     __slots__ = ("client", "id", "created", "namespace", "name", "model", "rank")
 
-    def __init__(
-        self, client: Client, id: int, created: bool, namespace: str, name: str, model: DeclaredModel
-    ) -> None:
+    def __init__(self, client: Client, id: int, created: bool, namespace: str, name: str, model: DeclaredModel) -> None:
         self.client = client
         self.id = id
         self.created = created
@@ -62,14 +72,22 @@ class Session:
     # Paging.
 
     def put(
-        self, offset: int, tokens: int, data: BytesLike | ArenaSlice | None, *, component: int = 0,
-        rank: int | None = None, prefix_key: bytes | None = None, acknowledgement: Acknowledgement = "committed",
+        self,
+        offset: int,
+        tokens: int,
+        data: BytesLike | ArenaSlice | None,
+        *,
+        component: int = 0,
+        rank: int | None = None,
+        prefix_key: bytes | None = None,
+        acknowledgement: Acknowledgement = "committed",
         encoding: EncodingChoice = "auto",
     ) -> int:
         """Pages out one chunk and returns the bytes that it takes in the store (0 at ``accepted``).
 
         Its arguments are those of ``PageOut`` and ``Client.put_from``. Raises the chunk's error: ``WrongLength``,
-        ``Conflict``, ``Overlap``, ``Unaligned``, ``Full``, ``Busy``, ``Declined``, ``Miss`` for a key that names nothing.
+        ``Conflict``, ``Overlap``, ``Unaligned``, ``Full``, ``Busy``, ``Declined``, ``Miss`` for a key that names
+        nothing.
         """
         item = PageOut(self, offset, tokens, data, component, rank, prefix_key)
         return _one(self.client.put_from([item], acknowledgement=acknowledgement, encoding=encoding))
@@ -91,10 +109,17 @@ class Session:
             return bytes(memoryview(into)[: _one(self.client.get_into([item]))])
 
     def get_into(
-        self, offset: int, into: BytesLike | ArenaSlice, *, component: int = 0, rank: int | None = None,
-        first_layer: int = 0, layers: int = 0,
+        self,
+        offset: int,
+        into: BytesLike | ArenaSlice,
+        *,
+        component: int = 0,
+        rank: int | None = None,
+        first_layer: int = 0,
+        layers: int = 0,
     ) -> int:
-        """Pages in one chunk to ``into`` and returns the bytes that were written. Raises as ``get``, and ``WrongLength``."""
+        """Pages in one chunk to ``into`` and returns the bytes that were written. Raises as ``get``, and
+        ``WrongLength``."""
         return _one(self.client.get_into([PageIn(self, offset, into, component, rank, first_layer, layers)]))
 
     def _raw_bytes(self, offset: int, component: int, rank: int) -> int:
@@ -186,7 +211,8 @@ class Session:
         return self._hint("retain", start, end, priority=priority, seconds=seconds)
 
     def pin(self, seconds: int, *, start: int = 0, end: int | None = None) -> HintResult:
-        """Keeps tokens ``start..<end`` whatever else goes, for up to 3,600 seconds or until the client closes; 0 ends it."""
+        """Keeps tokens ``start..<end`` whatever else goes, for up to 3,600 seconds or until the client closes; 0 ends
+        it."""
         return self._hint("pin", start, end, seconds=seconds)
 
     def prefetch(self, at_most: int | None = None, *, start: int = 0) -> HintResult:
@@ -198,7 +224,12 @@ class Session:
         return self._hint("demote", start, end)
 
     def share(
-        self, keys: Sequence[bytes], *, start: int = 0, end: int | None = None, component: int = 0,
+        self,
+        keys: Sequence[bytes],
+        *,
+        start: int = 0,
+        end: int | None = None,
+        component: int = 0,
         rank: int | None = None,
     ) -> HintResult:
         """Names the stored chunks of a component, one after another from ``start`` on, by a prefix key each."""

@@ -28,7 +28,8 @@ class Staging:
         return self._arena
 
     def slots(self, slot_bytes: int, frames: int) -> list[int]:
-        """Where slots of ``slot_bytes`` begin, for a call that has so many frames; none if the daemon has no memory left.
+        """Where slots of ``slot_bytes`` begin, for a call that has so many frames; none if the daemon has no memory
+        left.
 
         Within an exchange.
         """

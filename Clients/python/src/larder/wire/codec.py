@@ -1,7 +1,9 @@
 """How fields become bytes and back: small codecs that are put together to messages.
 
-Each codec works both ways. Writing raises ``ValueError`` for a value that the wire cannot carry. Reading takes nothing on
-trust: whatever the bytes are, it gives a value or raises ``ProtocolViolation``, and it never makes more than the bytes hold.
+Each codec works both ways. Writing raises ``ValueError`` for a value that the wire cannot carry. Reading takes
+nothing on
+trust: whatever the bytes are, it gives a value or raises ``ProtocolViolation``, and it never makes more than the
+bytes hold.
 """
 
 from __future__ import annotations
@@ -117,7 +119,7 @@ class Enumeration(Scalar[T]):
 
     def __init__(self, what: str, numbers: dict[str, int], none: int | None = None) -> None:
         self.names: dict[int, str | None] = {number: name for name, number in numbers.items()}
-        self.numbers: dict[str | None, int] = {name: number for name, number in numbers.items()}
+        self.numbers: dict[str | None, int] = dict(numbers.items())
         if none is not None:
             self.names[none] = None
             self.numbers[None] = none

@@ -44,14 +44,16 @@ Target = TokensTarget | KeysTarget | TrackTarget
 
 _TARGETS: tuple[tuple[type, Record[Target]], ...] = (
     (TokensTarget, Record(TokensTarget, ("session", U64), ("start", U64), ("end", U64))),
-    (
-        KeysTarget,
-        Record(KeysTarget, ("namespace", STRING), ("model_id", U32), ("component", U16), ("keys", _KEYS)),
-    ),
+    (KeysTarget, Record(KeysTarget, ("namespace", STRING), ("model_id", U32), ("component", U16), ("keys", _KEYS))),
     (
         TrackTarget,
         Record(
-            TrackTarget, ("session", U64), ("start", U64), ("end", U64), ("rank", U16), ("component", U16),
+            TrackTarget,
+            ("session", U64),
+            ("start", U64),
+            ("end", U64),
+            ("rank", U16),
+            ("component", U16),
             ("keys", _KEYS),
         ),
     ),

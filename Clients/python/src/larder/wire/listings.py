@@ -24,10 +24,11 @@ class Models(NamedTuple):
 
 
 LIST_MODELS = Message(
-    "list_models", 0x09, Record(After, ("after", U32)),
+    "list_models",
+    0x09,
+    Record(After, ("after", U32)),
     Record(
-        Models,
-        ("models", page_of(Record(answers.ModelSummary, ("id", U32), ("fingerprint", HASH), ("model", MODEL)))),
+        Models, ("models", page_of(Record(answers.ModelSummary, ("id", U32), ("fingerprint", HASH), ("model", MODEL))))
     ),
 )
 
@@ -47,23 +48,31 @@ class Sessions(NamedTuple):
 
 
 LIST_SESSIONS = Message(
-    "list_sessions", 0x0A, Record(SessionsRequest, ("namespace", STRING), ("after", U64)),
+    "list_sessions",
+    0x0A,
+    Record(SessionsRequest, ("namespace", STRING), ("after", U64)),
     Record(
-        Sessions, ("next", U64),
+        Sessions,
+        ("next", U64),
         (
             "sessions",
             page_of(
                 Record(
-                    answers.SessionSummary, ("session", U64), ("namespace", STRING), ("name", STRING),
+                    answers.SessionSummary,
+                    ("session", U64),
+                    ("namespace", STRING),
+                    ("name", STRING),
                     ("owner_user_id", U32),
                     (
                         "models",
-                        ListOf(
-                            Record(answers.SessionModel, ("rank", U16), ("model_id", U32)), numbers.GROUP_SIZE
-                        ),
+                        ListOf(Record(answers.SessionModel, ("rank", U16), ("model_id", U32)), numbers.GROUP_SIZE),
                     ),
-                    ("chunks", U64), ("raw_bytes", U64), ("stored_bytes", U64), ("created_seconds", U64),
-                    ("changed_seconds", U64), ("ttl_seconds", U32),
+                    ("chunks", U64),
+                    ("raw_bytes", U64),
+                    ("stored_bytes", U64),
+                    ("created_seconds", U64),
+                    ("changed_seconds", U64),
+                    ("ttl_seconds", U32),
                 )
             ),
         ),
@@ -87,14 +96,20 @@ class Namespaces(NamedTuple):
 
 
 LIST_NAMESPACES = Message(
-    "list_namespaces", 0x19, Record(After, ("after", U32)),
+    "list_namespaces",
+    0x19,
+    Record(After, ("after", U32)),
     Record(
         Namespaces,
         (
             "namespaces",
             page_of(
                 Record(
-                    answers.NamespaceSummary, ("id", U32), ("name", STRING), ("owner_user_id", U32), ("sessions", U64),
+                    answers.NamespaceSummary,
+                    ("id", U32),
+                    ("name", STRING),
+                    ("owner_user_id", U32),
+                    ("sessions", U64),
                     ("policy", POLICY),
                 )
             ),
@@ -125,9 +140,12 @@ class StatAnswer(NamedTuple):
 
 
 STAT = Message(
-    "stat", 0x0C, NOTHING,
+    "stat",
+    0x0C,
+    NOTHING,
     Record(
-        StatAnswer, ("facts", page_of(Record(Fact, ("name", STRING), ("value", STRING)))),
+        StatAnswer,
+        ("facts", page_of(Record(Fact, ("name", STRING), ("value", STRING)))),
         ("counters", page_of(Record(Counter, ("name", STRING), ("value", U64)))),
     ),
 )
@@ -144,9 +162,13 @@ class VerifyAnswer(NamedTuple):
 
 
 VERIFY = Message(
-    "verify", 0x0E, CHUNK_NAME,
+    "verify",
+    0x0E,
+    CHUNK_NAME,
     Record(
-        VerifyAnswer, ("checked", U64), ("raw_bytes", U64),
+        VerifyAnswer,
+        ("checked", U64),
+        ("raw_bytes", U64),
         ("damaged", page_of(Record(answers.DamagedChunk, ("chunk", CHUNK_NAME), ("reason", STRING)))),
         ("next", Maybe(CHUNK_NAME)),
     ),
@@ -175,21 +197,40 @@ class ReportAnswer(NamedTuple):
 
 
 REPORT = Message(
-    "report", 0x1B,
+    "report",
+    0x1B,
     Record(
-        ReportRequest, ("session", U64), ("start", U64), ("end", U64), ("namespace", STRING), ("model_id", U32),
+        ReportRequest,
+        ("session", U64),
+        ("start", U64),
+        ("end", U64),
+        ("namespace", STRING),
+        ("model_id", U32),
         ("after", U64),
     ),
     Record(
-        ReportAnswer, ("start", U64), ("end", U64), ("gpu_hour_price", U64), ("next", U64),
+        ReportAnswer,
+        ("start", U64),
+        ("end", U64),
+        ("gpu_hour_price", U64),
+        ("next", U64),
         (
             "rows",
             page_of(
                 Record(
-                    answers.ReportRow, ("namespace", STRING), ("model_id", U32), ("stored_tokens", U64),
-                    ("restored_tokens", U64), ("not_recomputed_tokens", U64), ("page_out_raw_bytes", U64),
-                    ("page_out_stored_bytes", U64), ("page_in_raw_bytes", U64), ("page_in_stored_bytes", U64),
-                    ("prefill_rate", U32), ("rate_origin", RATE_ORIGIN), ("prefill_avoided_ms", U64),
+                    answers.ReportRow,
+                    ("namespace", STRING),
+                    ("model_id", U32),
+                    ("stored_tokens", U64),
+                    ("restored_tokens", U64),
+                    ("not_recomputed_tokens", U64),
+                    ("page_out_raw_bytes", U64),
+                    ("page_out_stored_bytes", U64),
+                    ("page_in_raw_bytes", U64),
+                    ("page_in_stored_bytes", U64),
+                    ("prefill_rate", U32),
+                    ("rate_origin", RATE_ORIGIN),
+                    ("prefill_avoided_ms", U64),
                 )
             ),
         ),

@@ -12,7 +12,7 @@ Q = TypeVar("Q")
 A = TypeVar("A")
 
 #: All messages by name.
-MESSAGES: dict[str, "Message[Any, Any]"] = {}
+MESSAGES: dict[str, Message[Any, Any]] = {}
 
 
 class Message(Generic[Q, A]):
@@ -79,10 +79,18 @@ class _HelloCodec(Record[Hello]):
 
 
 HELLO = Message(
-    "hello", 0x01,
+    "hello",
+    0x01,
     _HelloCodec(Hello, ("oldest_version", U16), ("newest_version", U16), ("features", U64), ("client_name", STRING)),
     Record(
-        Welcome, ("version", U16), ("features", U64), ("frame_bytes", U32), ("batch_items", U32),
-        ("requests_in_flight", U32), ("store_id_high", U64), ("store_id_low", U64), ("server_name", STRING),
+        Welcome,
+        ("version", U16),
+        ("features", U64),
+        ("frame_bytes", U32),
+        ("batch_items", U32),
+        ("requests_in_flight", U32),
+        ("store_id_high", U64),
+        ("store_id_low", U64),
+        ("server_name", STRING),
     ),
 )

@@ -26,17 +26,13 @@ Sharing = Literal["shared", "off"]
 Admission = Literal["everything", "secondTouch"]
 HintKind = Literal["retain", "pin", "prefetch", "demote", "share"]
 HintOutcome = Literal["accepted", "clipped", "deferred", "rejected", "missing"]
-HintBound = Literal[
-    "none", "limit", "bytes", "count", "stored", "shared", "queue", "policy", "conflict", "argument"
-]
+HintBound = Literal["none", "limit", "bytes", "count", "stored", "shared", "queue", "policy", "conflict", "argument"]
 MissCause = Literal["none", "noState", "neverStored", "evicted", "damaged"]
 EvictionRule = Literal["cold", "expired", "useless", "requested", "quota"]
 RateOrigin = Literal["none", "declared", "learned"]
 
 COMPONENT_KINDS: Final[dict[str, int]] = {"attention": 1, "sliding": 2, "recurrent": 3}
-ELEMENT_TYPES: Final[dict[str, int]] = {
-    "bf16": 1, "f16": 2, "f32": 3, "f8e4m3": 4, "f8e5m2": 5, "i8": 6, "bytes": 7,
-}
+ELEMENT_TYPES: Final[dict[str, int]] = {"bf16": 1, "f16": 2, "f32": 3, "f8e4m3": 4, "f8e5m2": 5, "i8": 6, "bytes": 7}
 ENCODINGS: Final[dict[str, int]] = {"raw": 1, "lz4": 2, "cascade": 3}
 ENCODING_CHOICES: Final[dict[str, int]] = {"auto": 0, "raw": 1, "lz4": 2, "cascade": 3}
 ACKNOWLEDGEMENTS: Final[dict[str, int]] = {"accepted": 0, "committed": 1, "durable": 2}
@@ -45,7 +41,15 @@ ADMISSIONS: Final[dict[str, int]] = {"everything": 0, "secondTouch": 1}
 HINT_KINDS: Final[dict[str, int]] = {"retain": 1, "pin": 2, "prefetch": 3, "demote": 4, "share": 5}
 HINT_OUTCOMES: Final[dict[str, int]] = {"accepted": 0, "clipped": 1, "deferred": 2, "rejected": 3, "missing": 4}
 HINT_BOUNDS: Final[dict[str, int]] = {
-    "none": 0, "limit": 1, "bytes": 2, "count": 3, "stored": 4, "shared": 5, "queue": 6, "policy": 7, "conflict": 8,
+    "none": 0,
+    "limit": 1,
+    "bytes": 2,
+    "count": 3,
+    "stored": 4,
+    "shared": 5,
+    "queue": 6,
+    "policy": 7,
+    "conflict": 8,
     "argument": 9,
 }
 MISS_CAUSES: Final[dict[str, int]] = {"none": 0, "noState": 1, "neverStored": 2, "evicted": 3, "damaged": 4}

@@ -8,9 +8,7 @@ from ..errors import Refusal
 from . import numbers
 from .codec import U32, U64, Record
 from .message import NOTHING, Message, batch_of
-from .structures import (
-    ACKNOWLEDGEMENT, CHUNK_FIELDS, ENCODING_CHOICE, NAMING, PAYLOAD, STATUS, Naming, Payload,
-)
+from .structures import ACKNOWLEDGEMENT, CHUNK_FIELDS, ENCODING_CHOICE, NAMING, PAYLOAD, STATUS, Naming, Payload
 
 
 class PutItem(NamedTuple):
@@ -48,9 +46,12 @@ class PutAnswer(NamedTuple):
 
 PUT_RESULT = Record(PutResult, ("error", STATUS), ("stored_bytes", U64))
 PUT = Message(
-    "put", 0x04,
+    "put",
+    0x04,
     Record(
-        PutRequest, ("acknowledgement", ACKNOWLEDGEMENT), ("encoding", ENCODING_CHOICE),
+        PutRequest,
+        ("acknowledgement", ACKNOWLEDGEMENT),
+        ("encoding", ENCODING_CHOICE),
         ("items", batch_of(Record(PutItem, *CHUNK_FIELDS, ("tokens", U32), ("payload", PAYLOAD), ("naming", NAMING)))),
     ),
     Record(PutAnswer, ("results", batch_of(PUT_RESULT))),
@@ -91,7 +92,8 @@ class GetAnswer(NamedTuple):
 GET_RESULT = Record(GetResult, ("error", STATUS), ("tokens", U32), ("payload", PAYLOAD))
 GET_ANSWER = Record(GetAnswer, ("results", batch_of(GET_RESULT)))
 GET = Message(
-    "get", 0x05,
+    "get",
+    0x05,
     Record(GetRequest, ("items", batch_of(Record(GetItem, *CHUNK_FIELDS, ("first_layer", U32), ("layers", U32))))),
     GET_ANSWER,
 )
@@ -138,15 +140,22 @@ class GetIntoRequest(NamedTuple):
 
 
 GET_INTO = Message(
-    "get_into", 0x12,
+    "get_into",
+    0x12,
     Record(
-        GetIntoRequest, ("layer_group", U32),
+        GetIntoRequest,
+        ("layer_group", U32),
         (
             "items",
             batch_of(
                 Record(
-                    GetIntoItem, *CHUNK_FIELDS, ("first_layer", U32), ("layers", U32), ("arena", U32),
-                    ("arena_offset", U64), ("region_bytes", U64),
+                    GetIntoItem,
+                    *CHUNK_FIELDS,
+                    ("first_layer", U32),
+                    ("layers", U32),
+                    ("arena", U32),
+                    ("arena_offset", U64),
+                    ("region_bytes", U64),
                 )
             ),
         ),

@@ -37,15 +37,22 @@ class HintAnswer(NamedTuple):
 
 
 HINTS = Message(
-    "hint", 0x1D, Record(HintRequest, ("hints", batch_of(HINT))),
+    "hint",
+    0x1D,
+    Record(HintRequest, ("hints", batch_of(HINT))),
     Record(
         HintAnswer,
         (
             "results",
             batch_of(
                 Record(
-                    answers.HintResult, ("outcome", HINT_OUTCOME), ("bound", HINT_BOUND), ("start", U64), ("end", U64),
-                    ("seconds", U32), ("reason", STRING),
+                    answers.HintResult,
+                    ("outcome", HINT_OUTCOME),
+                    ("bound", HINT_BOUND),
+                    ("start", U64),
+                    ("end", U64),
+                    ("seconds", U32),
+                    ("reason", STRING),
                 )
             ),
         ),
@@ -60,6 +67,8 @@ class CapRequest(NamedTuple):
 
 
 SET_CAP = Message(
-    "set_cap", 0x1E, Record(CapRequest, ("cap_bytes", U64)),
+    "set_cap",
+    0x1E,
+    Record(CapRequest, ("cap_bytes", U64)),
     Record(answers.Cap, ("cap_bytes", U64), ("disk_bytes", U64)),
 )

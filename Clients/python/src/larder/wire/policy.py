@@ -38,8 +38,13 @@ class _SaltCodec(Codec[bytes]):
 
 #: In the order of their bits.
 _FIELDS: tuple[tuple[str, Codec[Any]], ...] = (
-    ("sharing", SHARING), ("salt", _SaltCodec()), ("ttl_seconds", U32), ("min_bytes", U64), ("max_bytes", U64),
-    ("max_sessions", U32), ("admission", ADMISSION),
+    ("sharing", SHARING),
+    ("salt", _SaltCodec()),
+    ("ttl_seconds", U32),
+    ("min_bytes", U64),
+    ("max_bytes", U64),
+    ("max_sessions", U32),
+    ("admission", ADMISSION),
 )
 
 

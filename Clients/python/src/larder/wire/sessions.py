@@ -26,7 +26,9 @@ class ModelDeclared(NamedTuple):
 
 
 DECLARE_MODEL = Message(
-    "declare_model", 0x02, Record(ModelRequest, ("declaration", MODEL)),
+    "declare_model",
+    0x02,
+    Record(ModelRequest, ("declaration", MODEL)),
     Record(ModelDeclared, ("model_id", U32), ("fingerprint", HASH)),
 )
 
@@ -49,7 +51,8 @@ class SessionOpened(NamedTuple):
 
 SESSION_OPENED = Record(SessionOpened, ("session", U64), ("created", FLAG))
 OPEN_SESSION = Message(
-    "open_session", 0x03,
+    "open_session",
+    0x03,
     Record(SessionRequest, ("namespace", STRING), ("name", STRING), ("model_id", U32), ("create", FLAG)),
     SESSION_OPENED,
 )
@@ -64,15 +67,20 @@ class ResumeRequest(NamedTuple):
 
 
 RESUME = Message(
-    "resume", 0x06, Record(ResumeRequest, ("session", U64), ("at_most", U64), ("prefill_rate", U32)),
+    "resume",
+    0x06,
+    Record(ResumeRequest, ("session", U64), ("at_most", U64), ("prefill_rate", U32)),
     Record(
-        answers.Resume, ("offset", U64), ("complete", FLAG), ("raw_bytes", U64), ("load_us", U64),
-        ("cheapest_offset", U64), ("prefill_rate", U32),
+        answers.Resume,
+        ("offset", U64),
+        ("complete", FLAG),
+        ("raw_bytes", U64),
+        ("load_us", U64),
+        ("cheapest_offset", U64),
+        ("prefill_rate", U32),
         (
             "reaches",
-            ListOf(
-                Record(answers.Reach, ("rank", U16), ("component", U16), ("offset", U64)), numbers.RESUME_REACHES
-            ),
+            ListOf(Record(answers.Reach, ("rank", U16), ("component", U16), ("offset", U64)), numbers.RESUME_REACHES),
         ),
         ("chunks", ListOf(CHUNK_SUMMARY, numbers.RESUME_CHUNKS)),
     ),
@@ -116,16 +124,29 @@ class ExplainRequest(NamedTuple):
 
 
 EXPLAIN = Message(
-    "explain", 0x15, Record(ExplainRequest, ("session", U64), ("at_most", U64), ("model_id", U32)),
+    "explain",
+    0x15,
+    Record(ExplainRequest, ("session", U64), ("at_most", U64), ("model_id", U32)),
     Record(
-        answers.Explanation, ("at", U64), ("end", U64), ("offset", U64),
-        ("missing_ranks", ListOf(U16, numbers.GROUP_SIZE)), ("model_difference", STRING),
+        answers.Explanation,
+        ("at", U64),
+        ("end", U64),
+        ("offset", U64),
+        ("missing_ranks", ListOf(U16, numbers.GROUP_SIZE)),
+        ("model_difference", STRING),
         (
             "tracks",
             ListOf(
                 Record(
-                    answers.TrackExplanation, ("rank", U16), ("component", U16), ("reach", U64), ("cause", MISS_CAUSE),
-                    ("missing_start", U64), ("missing_end", U64), ("rule", EVICTION_RULE), ("evicted_seconds", U64),
+                    answers.TrackExplanation,
+                    ("rank", U16),
+                    ("component", U16),
+                    ("reach", U64),
+                    ("cause", MISS_CAUSE),
+                    ("missing_start", U64),
+                    ("missing_end", U64),
+                    ("rule", EVICTION_RULE),
+                    ("evicted_seconds", U64),
                 ),
                 numbers.RESUME_REACHES,
             ),
@@ -150,7 +171,8 @@ class Matched(NamedTuple):
 
 
 MATCH = Message(
-    "match", 0x16,
+    "match",
+    0x16,
     Record(MatchRequest, ("namespace", STRING), ("model_id", U32), ("component", U16), ("keys", batch_of(HASH))),
     Record(Matched, ("matched", U32)),
 )
@@ -174,9 +196,15 @@ class Plan(NamedTuple):
 
 
 PLAN_SNAPSHOTS = Message(
-    "plan_snapshots", 0x17,
+    "plan_snapshots",
+    0x17,
     Record(
-        PlanRequest, ("session", U64), ("length", U64), ("resumed_at", U64), ("boundary", U32), ("stride", U32),
+        PlanRequest,
+        ("session", U64),
+        ("length", U64),
+        ("resumed_at", U64),
+        ("boundary", U32),
+        ("stride", U32),
         ("budget", U32),
     ),
     Record(Plan, ("offsets", ListOf(U64, numbers.SNAPSHOTS))),

@@ -29,20 +29,43 @@ CHUNK_FIELDS = (("session", U64), ("rank", U16), ("component", U16), ("offset", 
 CHUNK_NAME = Record(answers.ChunkName, *CHUNK_FIELDS)
 
 COMPONENT = Record(
-    Component, ("name", STRING), ("kind", COMPONENT_KIND), ("element_type", ELEMENT_TYPE), ("layers", U32),
-    ("planes", U32), ("row_bytes", U32), ("window", U32),
+    Component,
+    ("name", STRING),
+    ("kind", COMPONENT_KIND),
+    ("element_type", ELEMENT_TYPE),
+    ("layers", U32),
+    ("planes", U32),
+    ("row_bytes", U32),
+    ("window", U32),
 )
 MODEL = Record(
-    Model, ("name", STRING), ("revision", STRING), ("weights", STRING), ("page_tokens", U32), ("group_size", U32),
-    ("rank", U32), ("components", ListOf(COMPONENT, numbers.COMPONENTS, count=U16)),
+    Model,
+    ("name", STRING),
+    ("revision", STRING),
+    ("weights", STRING),
+    ("page_tokens", U32),
+    ("group_size", U32),
+    ("rank", U32),
+    ("components", ListOf(COMPONENT, numbers.COMPONENTS, count=U16)),
 )
 CHUNK_SUMMARY = Record(
-    answers.ChunkSummary, *CHUNK_FIELDS, ("tokens", U32), ("raw_bytes", U64), ("stored_bytes", U64),
-    ("encoding", ENCODING), ("created_seconds", U64),
+    answers.ChunkSummary,
+    *CHUNK_FIELDS,
+    ("tokens", U32),
+    ("raw_bytes", U64),
+    ("stored_bytes", U64),
+    ("encoding", ENCODING),
+    ("created_seconds", U64),
 )
 POLICY = Record(
-    answers.Policy, ("sharing", SHARING), ("has_salt", FLAG), ("ttl_seconds", U32), ("min_bytes", U64),
-    ("max_bytes", U64), ("max_sessions", U32), ("admission", ADMISSION),
+    answers.Policy,
+    ("sharing", SHARING),
+    ("has_salt", FLAG),
+    ("ttl_seconds", U32),
+    ("min_bytes", U64),
+    ("max_bytes", U64),
+    ("max_sessions", U32),
+    ("admission", ADMISSION),
 )
 
 
