@@ -70,13 +70,13 @@ class Daemon:
         return self
 
     def connect(self, **arguments: Any) -> larder.Client:
-        """A new client; waits for the daemon to come up."""
+        """A new client; waits for the daemon to come up, and to see that earlier ones are gone."""
         assert self.process is not None
         deadline = time.monotonic() + 60
         while True:
             try:
                 return larder.connect(self.socket, **arguments)
-            except larder.ConnectionFailed:
+            except (larder.ConnectionFailed, larder.TooManyConnections):
                 if time.monotonic() > deadline or self.process.poll() is not None:
                     raise AssertionError(f"the daemon does not come up:\n{self.log()}") from None
                 time.sleep(0.01)

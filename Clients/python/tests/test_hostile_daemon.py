@@ -219,6 +219,15 @@ class AnswerTests(unittest.TestCase):
             body = answer.encode(answer.decode(struct.pack("<I", 0))._replace(results=results))  # type: ignore[attr-defined]
             self.fails(lambda r, body=body: r.answer(body), lambda c: session_of(c).retain(1))
 
+    def test_resume_points_and_plans_that_cannot_be(self) -> None:
+        chunk = larder.ChunkSummary(8, 0, 0, 0, 1, 1, 1, "raw", 0)
+        whole = larder.Resume(100, True, 0, 0, 100, 0, [], [])
+        for bent in (whole._replace(offset=101), whole._replace(cheapest_offset=101), whole._replace(chunks=[chunk])):
+            self.fails(lambda r, bent=bent: r.answer_value(bent), lambda c: session_of(c).resume(100))
+        for offsets in ([5], [10], [11, 11], [12, 11], [101]):
+            body = struct.pack(f"<I{len(offsets)}Q", len(offsets), *offsets)
+            self.fails(lambda r, body=body: r.answer(body), lambda c: session_of(c).plan_snapshots(100, 10, 1))
+
     def test_a_code_that_is_not_known(self) -> None:
         body = struct.pack("<HIH", 999, 3, 5) + b"later"
         with FakeDaemon(lambda r: r.raw(frame(0xFFFF, r.id, body))) as daemon, daemon.connect() as client:

@@ -61,7 +61,7 @@ class KeyTests(unittest.TestCase):
         self.assertEqual(found, {larder.prefix_keys(range(8), 4)[1].hex().encode() + b"\n"})
 
     def test_what_is_no_token(self) -> None:
-        for tokens in ([-1], [2**32], [1.5], ["a"], 5):
+        for tokens in ([-1], [2**32], [1.5], ["a"], 5, bytes(8), "text"):
             self.assertRaises(ValueError, larder.prefix_keys, tokens, 1)
         self.assertRaises(ValueError, larder.prefix_keys, [1], 0)
         self.assertRaises(ValueError, larder.prefix_keys, [1], 1, parent=b"short")

@@ -92,6 +92,8 @@ class SessionTests(DaemonTest):
         branch = session.fork(16, "branch")
         self.assertEqual((branch.created, branch.name, branch.resume().offset), (True, "branch", 16))
         self.assertEqual(branch.get(8), data[1])
+        self.assertEqual([(one.session, one.offset) for one in branch.chunks()], [(branch.id, 0), (branch.id, 8)])
+        self.assertEqual([one.session for one in branch.resume().chunks], [branch.id] * 2)
         self.assertRaises(larder.Miss, branch.get, 16)
         branch.put(16, 8, data[0])
         self.assertEqual(session.get(16), data[2])
@@ -150,6 +152,7 @@ class SessionTests(DaemonTest):
         self.assertEqual(plan, sorted(plan))
         self.assertTrue(all(one % 16 == 0 and 10 < one <= 100 for one in plan))
         self.assertEqual(session.plan_snapshots(100, 10, 16, budget=1), [96])
+        self.assertEqual(session.plan_snapshots(100, 150, 16), [])
         self.assertRaises(larder.InvalidArgument, session.plan_snapshots, 100, 0, 0)
 
     def test_chunks_over_pages(self) -> None:

@@ -134,7 +134,7 @@ class Client:
     def _violated(self, what: str) -> ProtocolViolation:
         """Closes the client and returns why, to be raised."""
         error = ProtocolViolation(what)
-        self._transport.close(str(error))
+        self._transport.close_between(str(error))
         return error
 
     # Models and sessions.

@@ -74,6 +74,8 @@ def _first(context: bytes, parent: bytes | None) -> bytes:
 
 def _raw(tokens: Sequence[int] | Any) -> bytes:
     """The tokens as u32, little-endian."""
+    if isinstance(tokens, (bytes, bytearray, str)):
+        raise ValueError("tokens are integers, not bytes or text")
     try:
         packed = array.array("I", tokens)
     except (OverflowError, TypeError) as error:

@@ -139,7 +139,13 @@ class Session:
             at_most: the largest offset of use, say the length of the matching prefix; None for no bound.
             prefill_rate: tokens that the worker computes in a second of prefill; 0 if it does not know.
         """
-        return self.client._ask(RESUME, ResumeRequest(self.id, _bound(at_most), prefill_rate))
+        bound = _bound(at_most)
+        resume = self.client._ask(RESUME, ResumeRequest(self.id, bound, prefill_rate))
+        if not resume.cheapest_offset <= resume.offset <= bound:
+            raise self.client._violated(f"a resume point of {resume.offset}, cheapest {resume.cheapest_offset}")
+        if any(one.session != self.id for one in resume.chunks):
+            raise self.client._violated("a resume that names another session's chunks")
+        return resume
 
     def explain(self, at_most: int | None = None, model: DeclaredModel | None = None) -> Explanation:
         """Why the session can be restored as far as it can.
@@ -163,7 +169,10 @@ class Session:
             budget: most states; 0 for 4,096.
         """
         request = PlanRequest(self.id, length, resumed_at, boundary, stride, budget)
-        return self.client._ask(PLAN_SNAPSHOTS, request).offsets
+        offsets = self.client._ask(PLAN_SNAPSHOTS, request).offsets
+        if offsets and (offsets[0] <= resumed_at or offsets[-1] > length or sorted(set(offsets)) != offsets):
+            raise self.client._violated(f"a plan of snapshots that does not rise from {resumed_at} to {length}")
+        return offsets
 
     def chunks(self) -> Iterator[ChunkSummary]:
         """Its chunks, in order of rank, component and offset. Asked for in pages, which are not one snapshot."""

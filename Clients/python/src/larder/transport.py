@@ -14,7 +14,7 @@ import struct
 import threading
 from collections.abc import Sequence
 from time import monotonic
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from .errors import ConnectionFailed, ConnectionLost, ProtocolViolation, Refusal
 from .wire import numbers
@@ -87,15 +87,15 @@ class Transport:
             # No shutdown(2): after a fork of the process, that would end the other process's connection.
             taken.close()
 
-    def close_between(self) -> None:
+    def close_between(self, why: str = "the client was closed") -> None:
         """As ``close``, but not while another thread waits for an answer."""
         if self._process != os.getpid():
-            self.close()  # The lock may be held by a thread that this process has not got.
+            self.close(why)  # The lock may be held by a thread that this process has not got.
             return
         with self.lock:
             if self._busy:
                 raise RuntimeError("a client cannot be closed from within its own callback")
-            self.close()
+            self.close(why)
 
     def __enter__(self) -> socket.socket:
         """Begins an exchange: takes the lock and returns the socket."""
@@ -212,7 +212,7 @@ class Transport:
         _close_all(taken)
         return frame, None
 
-    def _fail_with(self, error: Refusal) -> None:
+    def _fail_with(self, error: Refusal) -> NoReturn:
         self.close(str(error))
         raise error
 
@@ -346,15 +346,16 @@ class Transport:
             raise ProtocolViolation(f"it answered request {request_id}, which was not asked or had its answer")
         self._early[request_id] = (kind, request_id, memoryview(bytes(body)))
 
-    def _say_why(self, error: OSError) -> None:
+    def _say_why(self, error: OSError) -> NoReturn:
         """Raises why nothing can be sent any more: the daemon may have said so before it closed."""
         try:
-            while True:
+            for _ in range(self._waiting + 1):
                 kind, _, body = self._take_early(None) or self._read_frame()
                 if kind == numbers.REFUSAL_TYPE:
                     self._fail_with(REFUSAL.decode(body))
         except (ConnectionLost, ProtocolViolation):
-            raise ConnectionLost(f"the daemon at {self.path} is gone: {error}") from error
+            pass
+        raise ConnectionLost(f"the daemon at {self.path} is gone: {error}") from error
 
     def _timed_out(self, what: str) -> ConnectionLost:
         return ConnectionLost(f"the daemon at {self.path} let this client wait {self.timeout:g} seconds for {what}")
