@@ -11,19 +11,19 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from support import attention
-
 import larder
 from larder.wire import numbers
 from larder.wire.message import HELLO, Welcome
 from larder.wire.messages import MESSAGES
 
+from support import attention
+
 HEADER = struct.Struct("<IHHQ")
 WELCOME = Welcome(1, numbers.ARENAS, 64 << 20, 4_096, 64, 1, 2, "fake 1")
 
-#: A client's timeout in these tests, and how long a call may take by far: no test waits for an exact time.
+#: A client's timeout where a daemon is to fall silent, and how long a call may take then, by far.
 TIMEOUT = 0.5
-BOUND = 20.0
+BOUND = 60.0
 
 
 def frame(kind: int, request_id: int, body: bytes = b"", flags: int = 0) -> bytes:
@@ -100,9 +100,15 @@ class FakeDaemon:
         self._thread.join(10)
         self._directory.cleanup()
 
-    def connect(self, timeout: float = 5.0) -> larder.Client:
+    def connect(self) -> larder.Client:
         """A client of it."""
-        return larder.connect(self.path, timeout=timeout)
+        return larder.connect(self.path)
+
+    def connect_impatiently(self) -> larder.Client:
+        """A client that waits for a short while only, once it is connected."""
+        client = self.connect()
+        client._transport.set_timeout(TIMEOUT)
+        return client
 
     def _run(self) -> None:
         try:

@@ -6,9 +6,9 @@ import gc
 import os
 import unittest
 
-from support import DaemonTest, noise
-
 import larder
+
+from support import DaemonTest, noise
 
 
 class ArenaTests(DaemonTest):

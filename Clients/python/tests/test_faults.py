@@ -13,12 +13,12 @@ import unittest
 from collections.abc import Callable
 from typing import Any
 
-from support import REPOSITORY, Daemon, DaemonTest, attention, noise, within
-
 import larder
 
-#: How long a call may take that is bounded by a timeout of one second.
-BOUND = 30.0
+from support import REPOSITORY, Daemon, DaemonTest, attention, noise, within
+
+#: How long calls may take, by far, that are bounded by a timeout of seconds.
+BOUND = 120.0
 
 
 class DaemonEndsTests(unittest.TestCase):
@@ -73,7 +73,7 @@ class DaemonEndsTests(unittest.TestCase):
             except BaseException as error:
                 ended.append(error)
 
-        clients = [self.daemon.connect(timeout=5) for _ in range(4)]
+        clients = [self.daemon.connect(timeout=20) for _ in range(4)]
         threads = [threading.Thread(target=until_the_end, args=(one,)) for one in clients]
         for one in threads:
             one.start()
@@ -88,10 +88,11 @@ class DaemonEndsTests(unittest.TestCase):
             client.close()
 
     def test_a_daemon_that_stands_still(self) -> None:
-        client = self.daemon.connect(timeout=0.5)
+        client = self.daemon.connect()
         self.addCleanup(client.close)
         session = self.open(client)
         arena = client.open_arena(4_096)
+        client._transport.set_timeout(0.5)
         self.daemon.stand_still()
         with self.assertRaisesRegex(larder.ConnectionLost, "0.5 seconds"):
             within(BOUND, lambda: session.get_into(0, arena[:]))

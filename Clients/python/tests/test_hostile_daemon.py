@@ -8,22 +8,23 @@ import unittest
 from collections.abc import Callable
 from typing import Any
 
-from fake import BOUND, TIMEOUT, WELCOME, FakeDaemon, Request, frame, session_of
-from support import protocol_vectors, within
-from vectors import codec_of, value_of
-
 import larder
 from larder.wire import numbers, structures
 from larder.wire.message import HELLO
 from larder.wire.messages import MESSAGES
+
+from fake import BOUND, TIMEOUT, WELCOME, FakeDaemon, Request, frame, session_of
+from support import protocol_vectors, within
+from vectors import codec_of, value_of
 
 
 class HandshakeTests(unittest.TestCase):
     """What may come in place of a welcome."""
 
     def refused(self, welcome: Any, error: type[Exception]) -> Exception:
+        timeout = TIMEOUT if error is larder.ConnectionLost else BOUND
         with FakeDaemon(welcome=welcome) as daemon, self.assertRaises(error) as caught:
-            within(BOUND, lambda: daemon.connect(TIMEOUT))
+            within(BOUND, lambda: larder.connect(daemon.path, timeout=timeout))
         return caught.exception
 
     def test_welcomes_that_were_not_offered(self) -> None:
@@ -92,7 +93,9 @@ class AnswerTests(unittest.TestCase):
         error: type[Exception] = larder.ProtocolViolation,
     ) -> None:
         """``ask`` raises ``error``, in time, and the client is closed for good."""
-        with FakeDaemon(serve) as daemon, daemon.connect(TIMEOUT) as client:
+        with FakeDaemon(serve) as daemon, daemon.connect() as client:
+            if error is larder.ConnectionLost:
+                client._transport.set_timeout(TIMEOUT)
             with self.assertRaises(error):
                 within(BOUND, lambda: ask(client))
             self.assertFalse(client.is_open)

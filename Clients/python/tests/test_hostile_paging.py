@@ -9,11 +9,11 @@ import unittest
 from collections.abc import Callable
 from typing import Any
 
-from fake import BOUND, TIMEOUT, WELCOME, FakeDaemon, Request, frame, session_of
-from support import within
-
 import larder
 from larder.wire import structures
+
+from fake import BOUND, WELCOME, FakeDaemon, Request, frame, session_of
+from support import within
 
 
 def open_descriptors() -> set[str]:
@@ -38,7 +38,7 @@ class PagingTests(unittest.TestCase):
     def fails(self, bent: Callable[[Request], Any], ask: Callable[[larder.Client], Any], arenas: bool = True) -> None:
         self.bent = bent
         welcome = WELCOME if arenas else WELCOME._replace(features=0)
-        with FakeDaemon(self.serve, welcome) as daemon, daemon.connect(TIMEOUT) as client:
+        with FakeDaemon(self.serve, welcome) as daemon, daemon.connect() as client:
             with self.assertRaises(larder.ProtocolViolation):
                 within(BOUND, lambda: ask(client))
             self.assertFalse(client.is_open)
@@ -166,7 +166,7 @@ class PagingTests(unittest.TestCase):
                     os.close(one)
 
             with self.subTest(name):
-                with FakeDaemon(serve) as daemon, daemon.connect(TIMEOUT) as client:
+                with FakeDaemon(serve) as daemon, daemon.connect() as client:
                     self.assertRaises(larder.ProtocolViolation, client.open_arena, 4_096)
                     self.assertFalse(client.is_open)
 
@@ -192,7 +192,8 @@ class SendingTests(unittest.TestCase):
         def read_no_more(request: Request) -> None:
             daemon.done.wait(4 * BOUND)
 
-        with FakeDaemon(read_no_more, WELCOME._replace(features=0)) as daemon, daemon.connect(TIMEOUT) as client:
+        silent = FakeDaemon(read_no_more, WELCOME._replace(features=0))
+        with silent as daemon, daemon.connect_impatiently() as client:
             session = session_of(client)
             items = [larder.PageOut(session, index, 1, bytes(4 << 20)) for index in range(8)]
             with self.assertRaises(larder.ConnectionLost):
@@ -220,7 +221,7 @@ class SendingTests(unittest.TestCase):
             error = bytes(structures.STATUS.encode(larder.Full(message)))
             request.answer(struct.pack("<I", count) + count * (error + bytes(8)))
 
-        with FakeDaemon(refuse_all, WELCOME._replace(features=0)) as daemon, daemon.connect(30) as client:
+        with FakeDaemon(refuse_all, WELCOME._replace(features=0)) as daemon, daemon.connect() as client:
             session = session_of(client)
             results = client.put_from([larder.PageOut(session, index, 1, bytes(9_000)) for index in range(8_000)])
             self.assertEqual(len(results), 8_000)

@@ -8,11 +8,11 @@ import mmap
 import random
 import unittest
 
-from support import REPOSITORY, DaemonTest, attention, hybrid, noise
-
 import larder
 from larder.pipeline import ARENA_FRAME_BYTES, FRAME_ITEMS
 from larder.staging import KEPT_BYTES, SLOT_BYTES
+
+from support import REPOSITORY, DaemonTest, attention, hybrid, noise
 
 TOKENS = 8
 
@@ -96,6 +96,30 @@ class SingleTests(DaemonTest):
         for target in targets:
             self.assertEqual(session.get_into(0, target), len(data))
             self.assertEqual(bytes(memoryview(target).cast("B") if not isinstance(target, bytearray) else target), data)
+
+    def test_numpy(self) -> None:
+        """Arrays of any shape and element type go in and out without a copy; one with gaps is refused."""
+        try:
+            import numpy
+        except ImportError:
+            self.skipTest("numpy is not installed")
+        session = self.session()
+        data = noise(chunk_bytes(session.model.model))
+        record = numpy.dtype([("key", "<u2"), ("value", ">f4"), ("rest", "V2")])
+        for kind in ("u1", "e", "i8", ">f8", "c8", record):
+            source = numpy.frombuffer(data, dtype=kind).copy()
+            self.assertEqual(session.put(0, TOKENS, source), session.put(0, TOKENS, data))
+            source.flags.writeable = False
+            session.put(0, TOKENS, source)
+            self.assertRaises(ValueError, session.get_into, 0, source)
+            into = numpy.zeros(source.shape, dtype=kind).reshape(2, -1)
+            self.assertEqual(session.get_into(0, into), len(data))
+            self.assertEqual(into.tobytes(), data)
+            self.assertRaises(ValueError, session.put, 0, TOKENS, into.T)
+        arena = self.client.open_arena(1 << 16)
+        numpy.frombuffer(arena.view, dtype="u1")[: len(data)] = numpy.frombuffer(data, dtype="u1")
+        session.put(0, TOKENS, arena[: len(data)])
+        self.assertEqual(larder.prefix_keys(numpy.arange(8), 4), larder.prefix_keys(range(8), 4))
 
     def test_room_to_spare(self) -> None:
         session = self.session()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import unittest
 
-from support import DaemonTest, attention, hybrid, noise
-
 import larder
 from larder.wire.structures import MODEL
+
+from support import DaemonTest, attention, hybrid, noise
 
 
 class SessionTests(DaemonTest):

@@ -6,12 +6,12 @@ import random
 import struct
 import unittest
 
-from support import protocol_vectors
-from vectors import codec_of, decode_frame, same, type_of, value_of
-
 from larder.errors import REFUSALS, ProtocolViolation
 from larder.wire import codec, numbers, structures
 from larder.wire.messages import MESSAGES
+
+from support import protocol_vectors
+from vectors import codec_of, decode_frame, same, type_of, value_of
 
 
 class VectorTests(unittest.TestCase):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from support import protocol_vectors
-
 from larder.errors import Refusal, refusal
 from larder.wire import codec, hints, numbers, paging, policy, structures
 from larder.wire.messages import MESSAGES
+
+from support import protocol_vectors
 
 #: Attributes that are named otherwise than the page's fields.
 FIELD_OF = {"start": "from", "end": "to", "missing_start": "missing_from", "missing_end": "missing_to"}

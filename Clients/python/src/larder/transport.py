@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import NoReturn, TypeVar
 
-from .errors import ConnectionFailed, ConnectionLost, ProtocolViolation, Refusal
+from .errors import ConnectionLost, ProtocolViolation, Refusal
+from .sockets import bound_waits, connected_socket
 from .wire import numbers
 from .wire.codec import Buffer
 from .wire.message import Message
@@ -37,7 +38,6 @@ JOINED_BYTES = 16 << 10
 #: Buffers that one system call takes (IOV_MAX is 1,024).
 BUFFERS_PER_SEND = 512
 
-_TIME = struct.Struct("@ll")
 _SEND_NOW = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
 
 #: Types of frames that answer a request for good, and of which no more is to be said here.
@@ -70,7 +70,7 @@ class Transport:
         self._early: dict[int, tuple[int, int, memoryview]] = {}
         #: Requests that wait for their answer.
         self._waiting = 0
-        self._socket: socket.socket | None = _connected(path, timeout)
+        self._socket: socket.socket | None = connected_socket(path, timeout)
 
     # The life of a connection.
 
@@ -78,6 +78,12 @@ class Transport:
     def is_open(self) -> bool:
         """False once nothing can be asked any more."""
         return self._socket is not None and self._process == os.getpid()
+
+    def set_timeout(self, seconds: float) -> None:
+        """Bounds every wait from now on."""
+        with self as connected:
+            self.timeout = seconds
+            bound_waits(connected, seconds)
 
     def close(self, why: str = "the client was closed") -> None:
         """Closes this process's end. Repeating it does nothing."""
@@ -359,37 +365,6 @@ class Transport:
 
     def _timed_out(self, what: str) -> ConnectionLost:
         return ConnectionLost(f"the daemon at {self.path} let this client wait {self.timeout:g} seconds for {what}")
-
-
-def _connected(path: str, timeout: float) -> socket.socket:
-    """A connected socket whose reads and writes wait for at most ``timeout`` seconds."""
-    new = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        # The kernel keeps the time: Python's own timeouts cost a poll(2) a call.
-        new.setblocking(True)
-        spell = _TIME.pack(*divmod(max(1, int(timeout * 1_000_000)), 1_000_000))
-        new.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, spell)
-        new.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, spell)
-        new.connect(path)
-    except BaseException as error:
-        new.close()
-        if isinstance(error, OSError):
-            raise ConnectionFailed(_why_not(path, error)) from error
-        raise
-    return new
-
-
-def _why_not(path: str, error: OSError) -> str:
-    """What keeps a client from a socket, and what to do about it."""
-    if isinstance(error, FileNotFoundError):
-        return f"no daemon at {path}: start larderd, or say where its socket is (LARDER_SOCKET)"
-    if isinstance(error, ConnectionRefusedError):
-        return f"no daemon listens at {path}: start larderd"
-    if isinstance(error, PermissionError):
-        return f"this user may not use {path}: it has to be in the socket's group (--socket-group of larderd)"
-    if isinstance(error, BlockingIOError):
-        return f"the daemon at {path} takes no connection now: it has too many that wait"
-    return f"cannot connect to {path}: {error}"
 
 
 def _close_all(descriptors: Sequence[int]) -> None:
