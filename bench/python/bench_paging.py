@@ -234,7 +234,11 @@ class Row(NamedTuple):
 
 
 def measure(
-    chunks: Set, encoding: EncodingChoice, seconds: float, rounds: int, swift_of: Callable[[int, str], dict[str, float]] | None
+    chunks: Set,
+    encoding: EncodingChoice,
+    seconds: float,
+    rounds: int,
+    swift_of: Callable[[int, str], dict[str, float]] | None,
 ) -> list[Row]:
     """The rows of one size and encoding."""
     stored = chunks.session()

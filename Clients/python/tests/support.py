@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -152,10 +153,13 @@ def hybrid() -> larder.Model:
     )
 
 
+def random_seed() -> int:
+    """A seed for a test's random choices: LARDER_SEED, to repeat a run, else another each time."""
+    return int(os.environ.get("LARDER_SEED") or random.randrange(2**32))
+
+
 def noise(count: int, seed: int = 1) -> bytes:
     """Bytes that nothing shrinks, the same in every run."""
-    import random
-
     return random.Random(seed).randbytes(count)
 
 

@@ -212,6 +212,20 @@ class SendingTests(unittest.TestCase):
             self.assertRaises(larder.ShuttingDown, client.stat)
             self.assertRaises(larder.ConnectionLost, client.stat)
 
+    def test_answers_that_would_fill_memory_while_it_sends(self) -> None:
+        """A daemon that does not read on, but sends the largest frames for all that may wait."""
+
+        def flood(request: Request) -> None:
+            for later in range(4):
+                request.raw(frame(0x8004, request.id + later, bytes(60 << 20)))
+            daemon.done.wait(BOUND)
+
+        with FakeDaemon(flood, WELCOME._replace(features=0)) as daemon, daemon.connect() as client:
+            session = session_of(client)
+            items = [larder.PageOut(session, index, 1, bytes(4 << 20)) for index in range(16)]
+            with self.assertRaisesRegex(larder.ProtocolViolation, "before it took a request"):
+                within(BOUND, lambda: client.put_from(items))
+
     def test_answers_that_fill_the_socket_while_it_sends(self) -> None:
         """A daemon that writes all its answers before it reads on: this side takes them while it sends."""
         message = "x" * 1_000

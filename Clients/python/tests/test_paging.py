@@ -12,7 +12,7 @@ import larder
 from larder.pipeline import ARENA_FRAME_BYTES, FRAME_ITEMS
 from larder.staging import KEPT_BYTES, SLOT_BYTES
 
-from support import REPOSITORY, DaemonTest, attention, hybrid, noise
+from support import REPOSITORY, DaemonTest, attention, hybrid, noise, random_seed
 
 TOKENS = 8
 
@@ -229,13 +229,13 @@ class BatchTests(DaemonTest):
         self.assertEqual(arena.view, data)
 
     def test_random_mixtures(self) -> None:
-        seed = random.randrange(2**32)
+        seed = random_seed()
         generator = random.Random(seed)
         session = self.session()
         arena = self.client.open_arena(4 << 20)
         offset = 0
         expected: dict[int, bytes] = {}
-        with self.subTest(seed=seed):
+        with self.subTest(LARDER_SEED=seed):
             for _ in range(8):
                 items, used = [], 0
                 for _ in range(generator.randint(1, 40)):

@@ -10,7 +10,7 @@ from larder.errors import REFUSALS, ProtocolViolation
 from larder.wire import codec, numbers, structures
 from larder.wire.messages import MESSAGES
 
-from support import protocol_vectors
+from support import protocol_vectors, random_seed
 from vectors import codec_of, decode_frame, same, type_of, value_of
 
 
@@ -101,14 +101,13 @@ class HostileTests(unittest.TestCase):
                 self.assertRaises(ProtocolViolation, decode_frame, {**vector, "frame": frame + "00"})
 
     def test_flipped_bits_give_a_value_or_a_violation(self) -> None:
-        seed = random.randrange(2**32)
-        print_seed = f"seed {seed}"
+        seed = random_seed()
         generator = random.Random(seed)
         for vector in protocol_vectors()["vectors"]:
             frame = bytearray.fromhex(vector["frame"])
             if len(frame) == 16:
                 continue
-            with self.subTest(vector["name"], seed=print_seed):
+            with self.subTest(vector["name"], LARDER_SEED=seed):
                 for _ in range(100):
                     bent = bytearray(frame)
                     for _ in range(generator.randint(1, 4)):

@@ -33,6 +33,8 @@ INPUT_BYTES = 64 << 10
 FRAME_BYTES_PER_SECOND = 4 << 20
 #: Descriptors that one message may bring; all but a single one are a fault.
 DESCRIPTORS = 4
+#: Bytes of answers that are kept while a request is sent. Those of page-outs are short, requests for page-ins too.
+EARLY_BYTES = 128 << 20
 #: A frame up to this long is joined to one buffer: cheaper than a call with several.
 JOINED_BYTES = 16 << 10
 #: Buffers that one system call takes (IOV_MAX is 1,024).
@@ -350,7 +352,12 @@ class Transport:
         kind, request_id, body = frame
         if request_id in self._early or len(self._early) > self._waiting:
             raise ProtocolViolation(f"it answered request {request_id}, which was not asked or had its answer")
-        self._early[request_id] = (kind, request_id, memoryview(bytes(body)))
+        kept = sum(len(one) for _, _, one in self._early.values())
+        if kept + len(body) > EARLY_BYTES:
+            raise ProtocolViolation(f"it sent {kept + len(body)} bytes of answers before it took a request")
+        if body.obj is self._buffer:
+            body = memoryview(bytes(body))
+        self._early[request_id] = (kind, request_id, body)
 
     def _say_why(self, error: OSError) -> NoReturn:
         """Raises why nothing can be sent any more: the daemon may have said so before it closed."""
