@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +31,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 #: Bytes of chunks that are paged in turn, as larder-bench has it.
 SET_BYTES = 32 << 20
 ROW_BYTES = 512
+WORD = 2**64 - 1
 #: What a page-in of 1 MiB to an arena is to reach of the Swift client's throughput.
 GOAL = 0.8
 
@@ -48,19 +49,30 @@ def sample_planes() -> list[bytes]:
     return planes
 
 
+def split_mix(state: int) -> Iterator[int]:
+    """SplitMix64 (Steele, Lea, Flood 2014), as larder-bench has it."""
+    while True:
+        state = state + 0x9E37_79B9_7F4A_7C15 & WORD
+        mixed = (state ^ state >> 30) * 0xBF58_476D_1CE4_E5B9 & WORD
+        mixed = (mixed ^ mixed >> 27) * 0x94D0_49BB_1331_11EB & WORD
+        yield mixed ^ mixed >> 31
+
+
 def chunk_of(planes: Sequence[bytes], index: int, tokens: int) -> bytes:
-    """A chunk of K and V made of the real values, begun at another row for each index."""
-    parts = []
+    """The very chunk that larder-bench pages: K and V of the real values, begun at another row for each index, with the
+    lowest bit of one value in 64 flipped, so that no two are equal."""
+    chunk = bytearray()
     for plane in range(2):
         source = planes[(index * 2 + plane) % len(planes)]
         first = (index * 37 + plane * 11) * ROW_BYTES % len(source)
         turned = bytearray(source[first:] + source[:first])
         while len(turned) < tokens * ROW_BYTES:
             turned *= 2
-        # No two alike, even where the values repeat.
-        struct.pack_into("<H", turned, 2 * index, struct.unpack_from("<H", turned, 2 * index)[0] ^ 1)
-        parts.append(bytes(turned[: tokens * ROW_BYTES]))
-    return b"".join(parts)
+        del turned[tokens * ROW_BYTES :]
+        for start, number in zip(range(0, len(turned), 128), split_mix(index * 2 + plane), strict=False):
+            turned[start + number % 64 * 2] ^= 1
+        chunk += turned
+    return bytes(chunk)
 
 
 class Daemon:
@@ -180,6 +192,10 @@ def swift(executable: str, size: int, encoding: EncodingChoice, seconds: float) 
     ]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
     return {one["name"]: one["value"] * 1000 for one in json.loads(done.stdout) if one["name"].endswith("_p50")}
+
+
+#: Of a chunk's size and an encoding, the Swift client's medians.
+SwiftFigures = Callable[[int, str], dict[str, float]]
 
 
 class Row(NamedTuple):
