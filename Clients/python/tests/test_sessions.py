@@ -211,6 +211,11 @@ class QuestionTests(DaemonTest):
         self.assertEqual(sum(one.checked for one in steps), 5)
         self.assertEqual(sum(one.raw_bytes for one in steps), 5 * size)
         self.assertEqual([one for step in steps for one in step.damaged], [])
+        self.session("second").put(0, 4, noise(size))
+        everything = sum(one.chunks for one in self.client.list_sessions())
+        self.assertEqual(sum(one.checked for one in self.client.verify()), everything)
+        session.drop()
+        self.assertRaises(larder.UnknownSession, lambda: list(self.client.verify(session)))
 
     def test_report(self) -> None:
         session = self.session()

@@ -22,7 +22,7 @@ from .answers import (
 )
 from .arena import Arena, open_arena, register_arena
 from .chunks import PageIn, PageOut
-from .errors import LarderError, ProtocolViolation
+from .errors import LarderError, ProtocolViolation, UnknownSession
 from .hints import Hint
 from .model import DeclaredModel, Model
 from .paging import Pager
@@ -277,13 +277,26 @@ class Client:
         """Returns when all that was committed before survives power loss."""
         self._ask(SYNC, Nothing())
 
-    def verify(self, session: Session) -> Iterator[Verification]:
-        """Has the daemon read and check a session's chunks; what was found, step by step."""
-        start: ChunkName | None = ChunkName(session.id, 0, 0, 0)
+    def verify(self, session: Session | None = None) -> Iterator[Verification]:
+        """Has the daemon read and check a session's chunks, or those of all sessions that this user may see.
+
+        Yields what was found, step by step. A session that is dropped meanwhile is left out, unless it was named.
+        """
+        if session is not None:
+            yield from self._verify(session.id)
+            return
+        for one in self.list_sessions():
+            try:
+                yield from self._verify(one.session)
+            except UnknownSession:
+                continue
+
+    def _verify(self, session: int) -> Iterator[Verification]:
+        start: ChunkName | None = ChunkName(session, 0, 0, 0)
         while start is not None:
             page = self._ask(VERIFY, start)
-            if page.next is not None and page.next <= start:
-                raise self._violated("its check of chunks goes back")
+            if page.next is not None and (page.next <= start or page.next.session != session):
+                raise self._violated("its check of chunks does not go on")
             yield Verification(page.checked, page.raw_bytes, page.damaged)
             start = page.next
 
