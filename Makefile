@@ -5,8 +5,9 @@ BUILD = $(SWIFT) build -c $(CONFIGURATION)
 BIN = .build/$(CONFIGURATION)
 # Debian's names of the C libraries' headers.
 PACKAGES = liblmdb-dev liblz4-dev pkg-config
+PYTHON ?= python3
 
-.PHONY: demo test test-c bench soak lint sanitize deps build clean
+.PHONY: demo test test-c test-python bench soak lint sanitize deps build clean
 
 demo: build
 	$(BIN)/larder-bench demo
@@ -14,10 +15,17 @@ demo: build
 test: deps
 	$(SWIFT) test -c $(CONFIGURATION) --disable-xctest
 	$(MAKE) test-c
+	$(MAKE) test-python
 
 # The C client, with every C and C++ compiler that is there, against the daemon at $LARDER_LARDERD, else the one built.
 test-c:
 	Clients/c/tests/run
+
+# The Python client, against the daemon that the tests above were built with. Needs nothing but Python itself.
+test-python:
+	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then \
+	  PYTHONPATH=Clients/python/src $(PYTHON) -m unittest discover -s Clients/python/tests; \
+	else echo "skipped: the Python client's tests need Python 3.10 or later"; fi
 
 # Ratio and speed of the exact encodings; page-in and page-out next to what the machine allows, and to Redis if
 # redis-server is installed; what forks and truncates cost; what a full store costs. About five minutes.
@@ -51,6 +59,10 @@ deps:
 	  echo "installing $(PACKAGES)"; \
 	  SUDO=; [ "$$(id -u)" = 0 ] || SUDO=sudo; \
 	  $$SUDO apt-get update -qq && $$SUDO apt-get install -y -qq $(PACKAGES); }
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "installing python3"; \
+	  SUDO=; [ "$$(id -u)" = 0 ] || SUDO=sudo; \
+	  $$SUDO apt-get update -qq && $$SUDO apt-get install -y -qq python3; }
 	@command -v $(SWIFT) >/dev/null || { echo "Larder needs a Swift 6.2 toolchain or later: https://swift.org/install"; exit 1; }
 
 clean:
