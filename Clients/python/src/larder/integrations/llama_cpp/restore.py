@@ -1,0 +1,236 @@
+"""From Larder into a context: as far as a prompt and what is stored agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+
+from larder import (
+    ChunkSummary, Client, Conflict, Damaged, LarderError, Miss, Overlap, PageIn, PageOut, Resume, Session,
+)
+
+from .context import Context
+from .line import Keys, Line, as_tokens, common_prefix, tokens_to_bytes
+from .pages import WINDOW_BYTES, Chunk, Staging, insert, view_of
+from .tracks import Track
+
+#: Damaged or missing chunks that one restore steps back for, before it restores nothing.
+MAX_STEPS_BACK = 64
+
+
+@dataclass
+class Store:
+    """What a restore and a save work on: a context, and its session in Larder."""
+
+    client: Client
+    session: Session
+    context: Context
+    tracks: tuple[Track, ...]
+    chunk_tokens: int
+    staging: Staging
+    shares: bool = True
+
+    @property
+    def components(self) -> int:
+        """Of the model: the tracks', and that of the tokens, which is the last."""
+        return len(self.tracks) + 1
+
+    def read_line(self) -> Line:
+        """What the session holds now."""
+        return Line.of(self.session, self.components)
+
+    def ask_policy(self) -> None:
+        """Learns whether the namespace shares chunks by their keys."""
+        self.shares = self.client.namespace_policy(self.session.namespace).sharing == "shared"
+
+
+class _StepBack(Exception):
+    """State cannot be had beyond `offset`. If it is `bad`, what is stored there can never be served, and has to go
+    before it can be stored anew."""
+
+    def __init__(self, offset: int, why: str, bad: bool = False):
+        super().__init__(why)
+        self.offset = offset
+        self.bad = bad
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a restore came to: the context holds `offset` tokens, of which Larder gave those from `kept` on, in
+    `raw_bytes`. `reason` says why it is not more, if something is wrong rather than absent."""
+
+    offset: int
+    kept: int
+    raw_bytes: int
+    reason: str
+
+
+def restore(store: Store, wanted: Sequence[int], kept: int, limit: int, prefill_rate: int) -> Loaded:
+    """Brings the context to the largest offset up to `limit` at which `wanted` can go on. It holds the first `kept` of
+    them already and can go on there; what it holds beyond is forgotten."""
+    tokens = as_tokens(wanted)
+    line = adopt(store, tokens[:limit], store.read_line())
+    at_most, reason = min(limit, common_prefix(line.tokens, tokens)), ""
+    for _ in range(MAX_STEPS_BACK):
+        plan = store.session.resume(at_most, prefill_rate)
+        if plan.offset <= kept:
+            break
+        try:
+            return Loaded(plan.offset, kept, _load(store, plan, line, kept), reason)
+        except _StepBack as step:
+            at_most, reason = step.offset, str(step)
+            if step.bad:
+                store.session.truncate(step.offset)
+            kept = _retreat(store.context, kept)
+        except BaseException:
+            _retreat(store.context, kept)
+            raise
+    return Loaded(kept, kept, 0, reason)
+
+
+def _retreat(context: Context, kept: int) -> int:
+    """Forgets what was loaded beyond the first `kept` tokens, or all if that cost some of what these need; returns how
+    many are left."""
+    context.remove_from(kept)
+    if context.can_go_on_at(kept):
+        return kept
+    context.clear()
+    return 0
+
+
+def adopt(store: Store, tokens: Sequence[int], line: Line) -> Line:
+    """Takes whole chunks of the prefix that other sessions stored into this one, by their keys alone, if they go
+    further than what it has itself. The session then follows `tokens`: what it held of another line is forgotten."""
+    own = common_prefix(line.tokens, tokens)
+    step = store.chunk_tokens
+    if not store.shares or len(tokens) // step * step <= own:
+        return line
+    grid = Keys(as_tokens(tokens), step).grid
+    model = store.session.model
+    found = store.client.match(store.session.namespace, model, grid, component=0) * step
+    start = own // step * step
+    if found <= own:
+        return line
+    if line.end > start:
+        store.session.truncate(start)
+    last = store.components - 1
+    cells = range(start, found, step)
+    names = [
+        PageOut(store.session, cell, step, tokens_to_bytes(tokens[cell : cell + step]), last, None, grid[cell // step])
+        for cell in cells
+    ]
+    # The tokens come first, and alone: whoever has stored them is the one that the session belongs to.
+    if all(not isinstance(result, LarderError) for result in store.client.put_from(names)):
+        store.client.put_from(
+            PageOut(store.session, cell, step, None, component, None, grid[cell // step])
+            for cell in cells
+            for component in range(last)
+        )
+    return store.read_line()
+
+
+def _load(store: Store, plan: Resume, line: Line, kept: int) -> int:
+    """Loads what the plan needs beyond the first `kept` tokens; returns raw bytes. Raises `_StepBack`."""
+    chunks = list(store.session.chunks()) if not plan.complete else plan.chunks
+    wanted = list(_wanted(store, chunks, plan.offset, kept))
+    _check_whole(store, wanted, plan.offset, kept)
+    _check_names(store, wanted, line)
+    raw_bytes = 0
+    for window in _windows(wanted):
+        _page_in(store, window)
+        raw_bytes += sum(chunk.size for chunk in window)
+        for _, group in groupby(window, key=attrgetter("piece")):
+            insert(store.context, list(group))
+    store.context.check_end(plan.offset)
+    return raw_bytes
+
+
+def _wanted(store: Store, chunks: Sequence[ChunkSummary], offset: int, kept: int) -> Iterator[Chunk]:
+    """The chunks to load, in order. A query sees one token less than llama.cpp's window before it, but llama.cpp's own
+    state has that token, too: it is taken along where it is at hand."""
+    for chunk in sorted(chunks, key=lambda one: (one.offset, one.tokens, one.component)):
+        if chunk.component >= len(store.tracks):
+            continue
+        track = store.tracks[chunk.component]
+        low = max(kept, offset - store.context.window) if track.cache else kept
+        piece = (chunk.offset, chunk.offset + chunk.tokens)
+        wanted = (max(piece[0], low), min(piece[1], offset))
+        if wanted[0] >= wanted[1]:
+            continue
+        found = Chunk(track, piece, wanted)
+        if chunk.raw_bytes != found.size:
+            raise _StepBack(chunk.offset, f"a chunk of {chunk.raw_bytes} bytes at {chunk.offset}, not {found.size}")
+        yield found
+
+
+def _check_whole(store: Store, chunks: Sequence[Chunk], offset: int, kept: int) -> None:
+    """Makes sure that the chunks are all that the offset needs, whatever the plan promised: every track of a cache has
+    the same stretches, without a gap up to the offset."""
+    for track in store.tracks:
+        window = store.context.window - 1
+        at = max(kept, offset - window) if track.cache else kept
+        stretches = [chunk.wanted for chunk in chunks if chunk.track is track]
+        first = next(one for one in store.tracks if one.cache == track.cache)
+        if stretches != [chunk.wanted for chunk in chunks if chunk.track is first]:
+            raise _StepBack(kept, f"{track.component.name} and {first.component.name} are not cut alike")
+        for low, high in stretches:
+            if low > at:
+                break
+            at = max(at, high)
+        if at < offset:
+            raise _StepBack(kept, f"{track.component.name} ends at {at}, where {offset} tokens were promised")
+
+
+def _windows(chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:
+    """Cuts the chunks into runs of at most WINDOW_BYTES; those of one stretch of tokens stay together."""
+    window: list[Chunk] = []
+    size = 0
+    for _, group in groupby(chunks, key=attrgetter("piece")):
+        together = list(group)
+        more = sum(chunk.size for chunk in together)
+        if window and size + more > WINDOW_BYTES:
+            yield window
+            window, size = [], 0
+        window += together
+        size += more
+    if window:
+        yield window
+
+
+def _check_names(store: Store, chunks: Sequence[Chunk], line: Line) -> None:
+    """Asks Larder whether these chunks are the ones that the keys of the line's tokens name: to put a chunk by its key
+    alone where just that chunk lies changes nothing, and anything else is an error. So state that another worker put
+    into this session for other tokens is never taken for this line's."""
+    if not store.shares:
+        return
+    keys = Keys(line.tokens, store.chunk_tokens)
+    items = []
+    for chunk in chunks:
+        start, end = chunk.piece
+        if end > len(line.tokens):
+            raise _StepBack(start, f"tokens {start}..<{end} of the session are not known")
+        component = store.tracks.index(chunk.track)
+        items.append(PageOut(store.session, start, end - start, None, component, None, keys.of(start, end)))
+    results = store.client.put_from(items)
+    if any(isinstance(result, Miss) for result in results):
+        store.ask_policy()
+        if not store.shares:
+            return
+    for chunk, result in zip(chunks, results):
+        if isinstance(result, LarderError):
+            why = f"chunk at {chunk.piece[0]}: not what its tokens name: {result}"
+            raise _StepBack(chunk.piece[0], why, isinstance(result, (Conflict, Overlap, Miss, Damaged)))
+
+
+def _page_in(store: Store, chunks: Sequence[Chunk]) -> None:
+    regions = store.staging.take([chunk.size for chunk in chunks])
+    items = [
+        PageIn(store.session, chunk.piece[0], region, store.tracks.index(chunk.track))
+        for chunk, region in zip(chunks, regions)
+    ]
+    for chunk, region, result in zip(chunks, regions, store.client.get_into(items)):
+        if isinstance(result, LarderError) or result != chunk.size:
+            raise _StepBack(chunk.piece[0], f"chunk at {chunk.piece[0]}: {result}", isinstance(result, Damaged))
+        chunk.memory = view_of(region)
