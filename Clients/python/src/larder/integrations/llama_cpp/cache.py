@@ -151,9 +151,10 @@ class LlamaCache:
         try:
             if kept == limit:
                 return Restored(kept, kept, 0, time.perf_counter() - started)
-            loaded = restore(self._store, tokens, kept, limit, self.prefill_rate)
-        finally:
             self._saver.line = None
+            loaded = restore(self._store, tokens, kept, limit, self.prefill_rate)
+            self._saver.line = loaded.line
+        finally:
             self._tell_llama(tokens)
         return Restored(loaded.offset, loaded.kept, loaded.raw_bytes, time.perf_counter() - started, loaded.reason)
 

@@ -33,6 +33,7 @@ class Context:
     Attributes:
         layouts: the layout of each of its KV caches: global, and sliding if the model has a sliding window.
         window: tokens of the sliding window; 0 without.
+        ring: cells of the sliding cache if it is smaller than the context; else 0.
     """
 
     def __init__(self, llama: Any):
@@ -48,6 +49,7 @@ class Context:
             self.window = llama_cpp.llama_model_n_swa(llama.model)
             if self.window < 2:
                 raise Unsupported(f"two KV caches and a sliding window of {self.window} tokens: an unknown kind of model")
+        self.ring = self._ring_cells() if self.window else 0
 
     def _refuse_unsupported(self, llama: Any) -> None:
         model = llama.model
@@ -87,6 +89,13 @@ class Context:
         if rest or caches < 1:
             raise UnknownState(f"the state of an empty sequence has {size} bytes: another llama.cpp")
         return caches
+
+    def _ring_cells(self) -> int:
+        """As llama.cpp sizes it. It does not tell, and were it another size, only last bits would depend on it."""
+        settings = self.llama.context_params
+        cells = self.window * llama_cpp.llama_n_seq_max(self._context) + llama_cpp.llama_n_ubatch(self._context)
+        cells += -cells % 256
+        return 0 if settings.swa_full or cells >= llama_cpp.llama_n_ctx(self._context) else cells
 
     @property
     def end(self) -> int:

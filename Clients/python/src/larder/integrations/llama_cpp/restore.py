@@ -8,16 +8,18 @@ from itertools import groupby
 from operator import attrgetter
 
 from larder import (
-    ChunkSummary, Client, Conflict, Damaged, LarderError, Miss, Overlap, PageIn, PageOut, Resume, Session,
+    Client, Conflict, Damaged, LarderError, Miss, Overlap, PageIn, PageOut, Session,
 )
 
 from .context import Context
-from .line import Keys, Line, as_tokens, common_prefix, tokens_to_bytes
+from .line import Keys, Line, Stretch, as_tokens, common_prefix, tokens_to_bytes
 from .pages import WINDOW_BYTES, Chunk, Staging, insert, view_of
 from .tracks import Track
 
 #: Damaged or missing chunks that one restore steps back for, before it restores nothing.
 MAX_STEPS_BACK = 64
+#: What makes a chunk of no use to anyone: its bytes are broken, or not those that its tokens name.
+_NEVER_SERVED = (Conflict, Overlap, Miss, Damaged)
 
 
 @dataclass
@@ -50,44 +52,65 @@ class _StepBack(Exception):
     """State cannot be had beyond `offset`. If it is `bad`, what is stored there can never be served, and has to go
     before it can be stored anew."""
 
-    def __init__(self, offset: int, why: str, bad: bool = False):
+    def __init__(self, offset: int, why: str, bad: bool = False, end: int = 1 << 40):
         super().__init__(why)
         self.offset = offset
         self.bad = bad
+        #: Where the chunk ends that is the reason.
+        self.end = end
 
 
 @dataclass(frozen=True)
 class Loaded:
     """What a restore came to: the context holds `offset` tokens, of which Larder gave those from `kept` on, in
-    `raw_bytes`. `reason` says why it is not more, if something is wrong rather than absent."""
+    `raw_bytes`. `reason` says why it is not more, if something is wrong rather than absent. `line` is what the session
+    holds."""
 
     offset: int
     kept: int
     raw_bytes: int
     reason: str
+    line: Line
 
 
 def restore(store: Store, wanted: Sequence[int], kept: int, limit: int, prefill_rate: int) -> Loaded:
     """Brings the context to the largest offset up to `limit` at which `wanted` can go on. It holds the first `kept` of
-    them already and can go on there; what it holds beyond is forgotten."""
+    them, no more, and can go on there."""
     tokens = as_tokens(wanted)
     line = adopt(store, tokens[:limit], store.read_line())
     at_most, reason = min(limit, common_prefix(line.tokens, tokens)), ""
     for _ in range(MAX_STEPS_BACK):
-        plan = store.session.resume(at_most, prefill_rate)
-        if plan.offset <= kept:
+        offset = store.session.resume(at_most, prefill_rate).offset
+        if offset <= kept:
             break
+        kept = kept if _cheaper_on_top(store, line, kept, offset) else 0
+        store.context.remove_from(kept)
         try:
-            return Loaded(plan.offset, kept, _load(store, plan, line, kept), reason)
+            return Loaded(offset, kept, _load(store, line, kept, offset), reason, line)
         except _StepBack as step:
             at_most, reason = step.offset, str(step)
             if step.bad:
                 store.session.truncate(step.offset)
+                line.cut(step.offset)
             kept = _retreat(store.context, kept)
         except BaseException:
             _retreat(store.context, kept)
             raise
-    return Loaded(kept, kept, 0, reason)
+    return Loaded(kept, kept, 0, reason, line)
+
+
+def _cheaper_on_top(store: Store, line: Line, kept: int, offset: int) -> bool:
+    """True if it is best to load what follows the first `kept` tokens that the context holds, rather than all.
+
+    A sliding cache then needs everything in between, so that it never has a gap that a later step back would take for
+    whole."""
+    sliding = [(index, track) for index, track in enumerate(store.tracks) if track.cache]
+    if any(line.missing(index, kept, offset) for index, _ in sliding):
+        return False
+    sliding_bytes = sum(track.token_bytes() for _, track in sliding)
+    attention_bytes = sum(track.token_bytes() for track in store.tracks) - sliding_bytes
+    anew = offset * attention_bytes + min(offset, store.context.window) * sliding_bytes
+    return (offset - kept) * (attention_bytes + sliding_bytes) <= anew
 
 
 def _retreat(context: Context, kept: int) -> int:
@@ -131,38 +154,54 @@ def adopt(store: Store, tokens: Sequence[int], line: Line) -> Line:
     return store.read_line()
 
 
-def _load(store: Store, plan: Resume, line: Line, kept: int) -> int:
-    """Loads what the plan needs beyond the first `kept` tokens; returns raw bytes. Raises `_StepBack`."""
-    chunks = list(store.session.chunks()) if not plan.complete else plan.chunks
-    wanted = list(_wanted(store, chunks, plan.offset, kept))
-    _check_whole(store, wanted, plan.offset, kept)
-    _check_names(store, wanted, line)
-    raw_bytes = 0
-    for window in _windows(wanted):
-        _page_in(store, window)
-        raw_bytes += sum(chunk.size for chunk in window)
-        for _, group in groupby(window, key=attrgetter("piece")):
-            insert(store.context, list(group))
-    store.context.check_end(plan.offset)
-    return raw_bytes
+def _load(store: Store, line: Line, kept: int, offset: int) -> int:
+    """Loads what the context needs at `offset` beyond the first `kept` tokens; returns raw bytes. Raises `_StepBack`."""
+    replay = _replay_start(store, line, kept, offset)
+    while True:
+        chunks = list(_wanted(store, line, kept, offset, replay))
+        try:
+            _check_whole(store, chunks, offset, kept)
+            _check_names(store, chunks, line)
+            for window in _windows(chunks):
+                _page_in(store, window)
+                for _, group in groupby(window, key=attrgetter("piece")):
+                    insert(store.context, list(group))
+            store.context.check_end(offset)
+            return sum(chunk.size for chunk in chunks)
+        except _StepBack as step:
+            # What is only there to have the bits in their old order is not worth a token.
+            if replay is None or step.end > offset - store.context.window:
+                raise
+            replay = None
+            store.context.remove_from(kept)
 
 
-def _wanted(store: Store, chunks: Sequence[ChunkSummary], offset: int, kept: int) -> Iterator[Chunk]:
+def _replay_start(store: Store, line: Line, kept: int, offset: int) -> int | None:
+    """Where to begin with a sliding cache that is smaller than the context, so that each token comes to lie in the very
+    cell where a run without a restore would have it; None if that is not stored.
+
+    Such a cache is a ring. Whatever lies where, the state is the same, but sums over cells in another order have other
+    last bits."""
+    ring = store.context.ring
+    if kept or not ring:
+        return None
+    start = max(offset - store.context.window, 0) // ring * ring
+    sliding = [index for index, track in enumerate(store.tracks) if track.cache]
+    return None if any(line.missing(index, start, offset) for index in sliding) else start
+
+
+def _wanted(store: Store, line: Line, kept: int, offset: int, replay: int | None) -> Iterator[Chunk]:
     """The chunks to load, in order. A query sees one token less than llama.cpp's window before it, but llama.cpp's own
     state has that token, too: it is taken along where it is at hand."""
-    for chunk in sorted(chunks, key=lambda one: (one.offset, one.tokens, one.component)):
-        if chunk.component >= len(store.tracks):
-            continue
-        track = store.tracks[chunk.component]
-        low = max(kept, offset - store.context.window) if track.cache else kept
-        piece = (chunk.offset, chunk.offset + chunk.tokens)
-        wanted = (max(piece[0], low), min(piece[1], offset))
-        if wanted[0] >= wanted[1]:
-            continue
-        found = Chunk(track, piece, wanted)
-        if chunk.raw_bytes != found.size:
-            raise _StepBack(chunk.offset, f"a chunk of {chunk.raw_bytes} bytes at {chunk.offset}, not {found.size}")
-        yield found
+    found: list[tuple[Stretch, int, Stretch]] = []
+    for component, track in enumerate(store.tracks):
+        low = kept
+        if track.cache and not kept:
+            low = max(offset - store.context.window, 0) if replay is None else replay
+        for piece in line.pieces(component, low, offset):
+            found.append((piece, component, (max(piece[0], low), min(piece[1], offset))))
+    for piece, component, wanted in sorted(found):
+        yield Chunk(store.tracks[component], piece, wanted)
 
 
 def _check_whole(store: Store, chunks: Sequence[Chunk], offset: int, kept: int) -> None:
@@ -210,7 +249,7 @@ def _check_names(store: Store, chunks: Sequence[Chunk], line: Line) -> None:
     for chunk in chunks:
         start, end = chunk.piece
         if end > len(line.tokens):
-            raise _StepBack(start, f"tokens {start}..<{end} of the session are not known")
+            raise _StepBack(start, f"tokens {start}..<{end} of the session are not known", end=end)
         component = store.tracks.index(chunk.track)
         items.append(PageOut(store.session, start, end - start, None, component, None, keys.of(start, end)))
     results = store.client.put_from(items)
@@ -221,7 +260,7 @@ def _check_names(store: Store, chunks: Sequence[Chunk], line: Line) -> None:
     for chunk, result in zip(chunks, results):
         if isinstance(result, LarderError):
             why = f"chunk at {chunk.piece[0]}: not what its tokens name: {result}"
-            raise _StepBack(chunk.piece[0], why, isinstance(result, (Conflict, Overlap, Miss, Damaged)))
+            raise _StepBack(chunk.piece[0], why, isinstance(result, _NEVER_SERVED), end=chunk.piece[1])
 
 
 def _page_in(store: Store, chunks: Sequence[Chunk]) -> None:
@@ -232,5 +271,6 @@ def _page_in(store: Store, chunks: Sequence[Chunk]) -> None:
     ]
     for chunk, region, result in zip(chunks, regions, store.client.get_into(items)):
         if isinstance(result, LarderError) or result != chunk.size:
-            raise _StepBack(chunk.piece[0], f"chunk at {chunk.piece[0]}: {result}", isinstance(result, Damaged))
+            why = f"chunk at {chunk.piece[0]}: {result}"
+            raise _StepBack(chunk.piece[0], why, isinstance(result, Damaged), end=chunk.piece[1])
         chunk.memory = view_of(region)
