@@ -103,7 +103,7 @@ class LlamaCache:
         if context.window:
             chunk_tokens = min(chunk_tokens, context.window)
         tracks = tracks_of(context.layouts, context.window)
-        found = facts(llama, list(context.layouts), llama_cpp.__version__, context.window, identity)
+        found = facts(context, llama_cpp.__version__, identity)
         model = Model(
             name=llama.metadata.get("general.name") or llama.metadata.get("general.architecture") or "gguf",
             revision=revision(found),

@@ -57,6 +57,8 @@ class Context:
             raise Unsupported("the context has no memory: an encoder has no state to keep")
         if llama_cpp.llama_model_is_recurrent(model) or llama_cpp.llama_model_is_hybrid(model):
             raise Unsupported("a recurrent or hybrid model: its states at single offsets are not read by this module")
+        if llama_cpp.llama_n_seq_max(self._context) > 1 and not llama.context_params.kv_unified:
+            raise Unsupported("a KV cache for each sequence: make the context with kv_unified=True")
 
     def _scratch_sequence(self) -> int:
         """The first sequence that the context does not decode itself, so that it collides with nobody's."""

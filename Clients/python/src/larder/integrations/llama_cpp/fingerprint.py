@@ -14,9 +14,12 @@ import os
 import re
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .blob import FORMAT, CacheLayout
+from .blob import FORMAT
+
+if TYPE_CHECKING:
+    from .context import Context
 
 _READ_BYTES = 1 << 22
 _SPLIT = re.compile(r"^(.*)-(\d{5})-of-(\d{5})\.gguf$")
@@ -73,8 +76,12 @@ def weights_hash(model_path: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def facts(llama: Any, layouts: list[CacheLayout], version: str, window: int, identity: str) -> dict[str, Any]:
-    """All that makes the state of a `llama_cpp.Llama` what it is, by name, but for the weights."""
+def facts(context: Context, version: str, identity: str) -> dict[str, Any]:
+    """All that makes the state of a context what it is, by name, but for the weights.
+
+    The size of a ring of sliding cells is in it, too: with another one, sums run in another order, and the state's last
+    bits are others."""
+    llama, layouts = context.llama, context.layouts
     settings = llama.context_params
     found = {
         "llama-cpp-python": version,
@@ -90,7 +97,7 @@ def facts(llama: Any, layouts: list[CacheLayout], version: str, window: int, ide
             settings.yarn_orig_ctx,
         ],
         "attention": int(settings.attention_type),
-        "window": window,
+        "sliding": [context.window, context.ring],
         "types": [sorted({rows.ggml_type for rows in layout.rows}) for layout in layouts],
     }
     if _beyond_original_context(llama):

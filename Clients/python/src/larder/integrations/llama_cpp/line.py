@@ -71,6 +71,10 @@ class Keys:
         """The key of the chunk start..<end: of a whole cell the grid's, else one more link from what is before it."""
         return prefix_keys(self._tokens[start:end], end - start, parent=self._before(start))[0]
 
+    def ending_in(self, start: int, end: int) -> list[bytes]:
+        """The key of the chunk start..<end, if the line has it whole."""
+        return [self.of(start, end)] if end <= len(self._tokens) else []
+
     def _before(self, offset: int) -> bytes | None:
         cell, left = divmod(offset, self._chunk)
         key = self.grid[cell - 1] if cell else None

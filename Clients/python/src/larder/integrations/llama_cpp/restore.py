@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 
@@ -18,8 +18,8 @@ from .tracks import Track
 
 #: Damaged or missing chunks that one restore steps back for, before it restores nothing.
 MAX_STEPS_BACK = 64
-#: What makes a chunk of no use to anyone: its bytes are broken, or not those that its tokens name.
-_NEVER_SERVED = (Conflict, Overlap, Miss, Damaged)
+#: What says that a chunk is not the one that its tokens name.
+_OTHERS = (Conflict, Overlap, Miss)
 
 
 @dataclass
@@ -33,6 +33,8 @@ class Store:
     chunk_tokens: int
     staging: Staging
     shares: bool = True
+    #: Keys whose chunks were found damaged: as long as any session has one, its key can't name a whole one.
+    damaged: set[bytes] = field(default_factory=set)
 
     @property
     def components(self) -> int:
@@ -90,6 +92,7 @@ def restore(store: Store, wanted: Sequence[int], kept: int, limit: int, prefill_
         except _StepBack as step:
             at_most, reason = step.offset, str(step)
             if step.bad:
+                store.damaged.update(Keys(line.tokens, store.chunk_tokens).ending_in(step.offset, step.end))
                 store.session.truncate(step.offset)
                 line.cut(step.offset)
             kept = _retreat(store.context, kept)
@@ -249,7 +252,7 @@ def _check_names(store: Store, chunks: Sequence[Chunk], line: Line) -> None:
     for chunk in chunks:
         start, end = chunk.piece
         if end > len(line.tokens):
-            raise _StepBack(start, f"tokens {start}..<{end} of the session are not known", end=end)
+            raise _StepBack(start, f"tokens {start}..<{end} of the session are not known", False, end)
         component = store.tracks.index(chunk.track)
         items.append(PageOut(store.session, start, end - start, None, component, None, keys.of(start, end)))
     results = store.client.put_from(items)
@@ -258,9 +261,10 @@ def _check_names(store: Store, chunks: Sequence[Chunk], line: Line) -> None:
         if not store.shares:
             return
     for chunk, result in zip(chunks, results):
-        if isinstance(result, LarderError):
+        # Where a key's chunk is damaged, its page-in will show whether this one is.
+        if isinstance(result, LarderError) and not isinstance(result, Damaged):
             why = f"chunk at {chunk.piece[0]}: not what its tokens name: {result}"
-            raise _StepBack(chunk.piece[0], why, isinstance(result, _NEVER_SERVED), end=chunk.piece[1])
+            raise _StepBack(chunk.piece[0], why, isinstance(result, _OTHERS), chunk.piece[1])
 
 
 def _page_in(store: Store, chunks: Sequence[Chunk]) -> None:
@@ -272,5 +276,5 @@ def _page_in(store: Store, chunks: Sequence[Chunk]) -> None:
     for chunk, region, result in zip(chunks, regions, store.client.get_into(items)):
         if isinstance(result, LarderError) or result != chunk.size:
             why = f"chunk at {chunk.piece[0]}: {result}"
-            raise _StepBack(chunk.piece[0], why, isinstance(result, Damaged), end=chunk.piece[1])
+            raise _StepBack(chunk.piece[0], why, isinstance(result, Damaged), chunk.piece[1])
         chunk.memory = view_of(region)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from larder import Conflict, Damaged, LarderError, Overlap, PageOut
+from larder import Busy, Conflict, Damaged, LarderError, Overlap, PageOut
 from larder.wire.numbers import Acknowledgement
 
 from .line import Keys, Line, Stretch, as_tokens, common_prefix, tokens_to_bytes
@@ -164,13 +164,15 @@ class Saver:
 
     def _adopt(self, line: Line, pieces: Sequence[_Piece], saved: Saved) -> list[_Piece]:
         """Stores those that some session has already by their keys alone; returns the others."""
-        results = self._send(pieces, [None] * len(pieces))
-        for piece, result in zip(pieces, results):
+        named = [piece for piece in pieces if piece.key not in self._store.damaged]
+        taken: set[int] = set()
+        for piece, result in zip(named, self._send(named, [None] * len(named))):
             if not isinstance(result, LarderError):
                 line.add(piece.component, piece.stretch)
-                saved.chunks += 1
-                saved.shared += 1
-        return [piece for piece, result in zip(pieces, results) if isinstance(result, LarderError)]
+                taken.add(id(piece))
+        saved.chunks += len(taken)
+        saved.shared += len(taken)
+        return [piece for piece in pieces if id(piece) not in taken]
 
     def _read(self, pieces: Sequence[_Piece]) -> list:
         """The pieces' bytes, from the context: each cell is read once."""
@@ -189,9 +191,10 @@ class Saver:
         refused: set[int] = set()
         for piece, result in zip(pieces, self._send(pieces, data)):
             if isinstance(result, Damaged):
+                self._store.damaged.add(piece.key)
                 self._store.session.truncate(piece.stretch[0])
                 raise _Anew(result)
-            if isinstance(result, (Conflict, Overlap)):
+            if isinstance(result, (Conflict, Overlap, Busy)):
                 raise _Anew(result)
             if isinstance(result, LarderError):
                 refused.add(piece.cell)
@@ -208,7 +211,7 @@ class Saver:
             (
                 PageOut(
                     self._store.session, piece.stretch[0], piece.stretch[1] - piece.stretch[0], each, piece.component,
-                    None, piece.key,
+                    None, None if piece.key in self._store.damaged else piece.key,
                 )
                 for piece, each in zip(pieces, data)
             ),
