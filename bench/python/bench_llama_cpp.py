@@ -26,7 +26,10 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "Clients/python/src"))
+#: Tokens that are generated after each restore, to be compared.
 GENERATED = 32
+#: Keeps the callback alive that takes llama.cpp's messages.
+QUIET: dict[str, Any] = {}
 
 
 def main() -> int:
@@ -107,8 +110,8 @@ def measure(arguments: argparse.Namespace, name: str, path: str, socket: str) ->
     show("prefill, saving as it goes", f"{saved['seconds'] * 1e3:.0f} ms, {saved['saving'] * 1e3:.0f} of them for that")
     show("state", f"{saved['raw_bytes'] / 1e6:.1f} MB, stored in {saved['stored_bytes'] / 1e6:.1f} "
                   f"({saved['raw_bytes'] / max(saved['stored_bytes'], 1):.3f} times fewer)")
-    show("restore, fresh process", f"{seconds * 1e3:.1f} ms for {restored[0]['offset']} tokens (median of "
-                                   f"{len(restored)}: {', '.join(format(one['seconds'] * 1e3, '.1f') for one in restored)})")
+    each = ", ".join(f"{one['seconds'] * 1e3:.1f}" for one in restored)
+    show("restore, fresh process", f"{seconds * 1e3:.1f} ms for {restored[0]['offset']} tokens (median of {each})")
     show("restore / prefill", f"{seconds / plain['seconds']:.4f}")
     show("opening the cache", f"{statistics.median(one['opening'] for one in restored) * 1e3:.1f} ms, "
                               f"{saved['opening'] * 1e3:.0f} when the model's file was hashed")
@@ -135,6 +138,7 @@ def loaded(arguments: argparse.Namespace) -> tuple[Any, list[int]]:
     """The model, and a prompt: the beginning of this repository's documents."""
     import llama_cpp
 
+    llama_cpp.llama_log_set(QUIET.setdefault("log", llama_cpp.llama_log_callback(lambda *_: None)), None)
     llama = llama_cpp.Llama(
         arguments.model[0], n_ctx=arguments.tokens + 256, flash_attn=arguments.flash_attn, verbose=False,
         n_threads=arguments.threads, n_threads_batch=arguments.threads, swa_full=not arguments.ring,

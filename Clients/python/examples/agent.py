@@ -144,7 +144,8 @@ def work(arguments: argparse.Namespace, folder: Path) -> int:
     with agent_on(arguments, arguments.session) as agent:
         trunk = agent.attached.cache
         print(f"{trunk.model.name}, {agent.attached.cache.session.client.server_name}\n")
-        print(COLUMNS.format("step", "prompt", "context", "Larder", "computed", "first token", "without Larder", "tokens"))
+        titles = ("step", "prompt", "context", "Larder", "computed", "first token", "without Larder", "tokens")
+        print(COLUMNS.format(*titles))
         notes = trunk.llama.tokenize(Path(arguments.notes).read_bytes())[: arguments.tokens]
         plan = agent.step("plan", Line(notes, []), PLAN)
         # Forked one token short: the last one was said, and is not computed yet.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import sys
 import tempfile
@@ -24,6 +25,9 @@ except ImportError as error:
 
 from larder.integrations.llama_cpp import LlamaCache  # noqa: E402
 
+# Hashes of the models are kept in a cache directory: not in the user's.
+_CACHE = tempfile.TemporaryDirectory(prefix="larder-cache-")
+os.environ["XDG_CACHE_HOME"] = _CACHE.name
 # What is logged is part of some tests, and noise in the others.
 logging.getLogger("larder").addHandler(logging.NullHandler())
 

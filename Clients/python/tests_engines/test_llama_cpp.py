@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import subprocess
 import sys
 import unittest
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import llama_rig
 import larder
+from larder.integrations.llama_cpp.fingerprint import content_hash
 from llama_rig import CHUNK, KINDS, ROUNDING, LlamaTest, forget, llama_cpp, logits, prompt, without_larder
 
 _FRESH_PROCESS = """
@@ -223,6 +226,17 @@ class Models(LlamaTest):
             cache.llama.eval(tokens)
         for settings in ({"n_ctx": 1024}, {"n_batch": 32}):
             self.goes_on(self.cache(self.context("global", **settings)), tokens, 192, str(settings))
+
+
+    def test_a_file_that_changed_has_another_hash(self) -> None:
+        path = self.models / "weights"
+        path.write_bytes(b"one")
+        first, stamp = content_hash(path), path.stat()
+        self.assertEqual(content_hash(path), first)
+        path.write_bytes(b"two")
+        os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+        self.assertEqual(content_hash(path), hashlib.sha256(b"two").hexdigest())
+        self.assertEqual(first, hashlib.sha256(b"one").hexdigest())
 
 
 class Attached(LlamaTest):

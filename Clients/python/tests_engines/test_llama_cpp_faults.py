@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import unittest
+import unittest.mock
 from pathlib import Path
 
 import llama_rig
@@ -176,6 +177,22 @@ class Faults(LlamaTest):
         self.daemon.start()
         self.client = self.daemon.connect()
         self.goes_on(self.cache(self.context("sliding, ring")), tokens, 480, "what was committed before is there")
+
+    def test_connects_anew_after_a_restart(self) -> None:
+        tokens = prompt(300)
+        cache = LlamaCache(self.context("global"), self.daemon.socket, session="s", chunk_tokens=CHUNK)
+        with unittest.mock.patch("larder.integrations.llama_cpp.attach.RETRY_SECONDS", 0.0), cache.attach() as attached:
+            self.addCleanup(cache.close)
+            next(cache.llama.generate(tokens, temp=0.0))
+            self.daemon.kill()
+            for _ in range(2):
+                forget(cache.llama)
+                next(cache.llama.generate(tokens, temp=0.0))
+                self.assertIsNone(attached.last)
+            self.daemon.start()
+            forget(cache.llama)
+            next(cache.llama.generate(tokens, temp=0.0))
+            self.assertGreaterEqual(attached.last.from_larder, 288)
 
     def test_daemon_killed_while_it_serves(self) -> None:
         tokens = prompt(1500)

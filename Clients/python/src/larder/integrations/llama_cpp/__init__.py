@@ -1,10 +1,8 @@
 """Larder for llama-cpp-python: the state of a `llama_cpp.Llama` in a session, by offset.
 
-    import larder
     from larder.integrations.llama_cpp import LlamaCache
 
-    cache = LlamaCache(llama, larder.connect(), session="task-17")
-    cache.attach()
+    LlamaCache(llama, session="task-17").attach()
 
 From then on a prompt costs only what neither the context nor Larder has of it. See `LlamaCache` for more, and
 Docs/ENGINES.md.

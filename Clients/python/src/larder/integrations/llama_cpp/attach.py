@@ -15,6 +15,8 @@ from .context import RestoreFailed
 from .save import Saved
 
 _log = logging.getLogger(__name__)
+#: Seconds from one attempt to connect anew to the next.
+RETRY_SECONDS = 5.0
 #: What must not end a completion: the daemon's faults, and state that is not what it should be.
 _FAULTS = (LarderError, RestoreFailed, UnknownState, OSError)
 
@@ -31,12 +33,13 @@ class Attachment:
         seconds_saving: time spent in saving so far.
     """
 
-    def __init__(self, cache: LlamaCache, reconnect: Callable[[], LlamaCache] | None = None):
+    def __init__(self, cache: LlamaCache):
         self.cache = cache
         self.last: Restored | None = None
         self.seconds_saving = 0.0
         self._llama = cache.llama
         self._logged: set[type[BaseException]] = set()
+        self._tried = -RETRY_SECONDS
         if "eval" in vars(self._llama):
             raise ValueError("this Llama has a cache attached already; detach it first")
         self._eval, self._generate = self._llama.eval, self._llama.generate
@@ -57,11 +60,23 @@ class Attachment:
         """`Llama.generate`, which finds what was restored in the context, and goes on from there."""
         prompt = list(tokens)
         if settings.get("reset", True):
+            self._connect_anew()
             self.last = self._guarded(lambda: self.cache.restore(prompt))
         try:
             yield from self._generate(prompt, *args, **settings)
         finally:
             self._save(tail=True)
+
+    def _connect_anew(self) -> None:
+        """After the daemon was restarted, for a cache that connects itself."""
+        now = time.monotonic()
+        if self.cache.is_connected or not self.cache.connects_itself or now < self._tried + RETRY_SECONDS:
+            return
+        self._tried = now
+        self._guarded(self.cache.reconnect)
+        if self.cache.is_connected:
+            self._logged.clear()
+            _log.warning("connected to Larder again")
 
     def _eval_and_save(self, tokens: Sequence[int]) -> None:
         """`Llama.eval` in steps that end where chunks do, so that a chunk is saved before a sliding window is past it;

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 MAGIC = 0xAF143CD8
 #: Version of this module's reading of the bytes; part of every fingerprint.
@@ -115,7 +116,7 @@ class _Reader:
         self.state = state
         self.at = 0
 
-    def take(self, form: struct.Struct, what: str) -> tuple:
+    def take(self, form: struct.Struct, what: str) -> tuple[Any, ...]:
         if len(self.state) - self.at < form.size:
             raise UnknownState(f"the state ends at byte {len(self.state)}, inside {what}")
         values = form.unpack_from(self.state, self.at)
@@ -123,7 +124,7 @@ class _Reader:
         return values
 
     def count(self, what: str, most: int) -> int:
-        (value,) = self.take(_U32, what)
+        value: int = self.take(_U32, what)[0]
         if value > most:
             raise UnknownState(f"{value} {what} at byte {self.at - 4} of the state; at most {most} make sense")
         return value
@@ -176,7 +177,8 @@ def _parse_cache(reader: _Reader) -> Cells:
 
 
 def _parse_cell(reader: _Reader) -> int:
-    position, sequences = reader.take(_CELL, "a cell")
+    cell: tuple[int, int] = reader.take(_CELL, "a cell")
+    position, sequences = cell
     # A sequence beyond those that the context decodes is not named in its own state: then there are none.
     if sequences > 1:
         raise UnknownState(f"a cell with {sequences} sequences in the state of one")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import llama_cpp
 
-from larder import Client, HintResult, Model, Session
+from larder import Client, HintResult, Model, Session, connect
 from larder.wire.numbers import Acknowledgement
 
 from .context import Context
@@ -55,7 +56,7 @@ class Restored:
 class LlamaCache:
     """Keeps the state of a `llama_cpp.Llama` in a session of Larder.
 
-        cache = LlamaCache(llama, larder.connect(), session="task-17")
+        cache = LlamaCache(llama, session="task-17")
         restored = cache.restore(tokens)          # the context holds tokens[:restored.offset]
         llama.eval(tokens[restored.offset:])
         cache.save()                              # what is new since
@@ -71,10 +72,16 @@ class LlamaCache:
         prefill_rate: tokens that the context computes in a second, as far as `attach` has seen; 0 if unknown.
     """
 
+    _store: Store
+    _saver: Saver
+    _acknowledgement: Acknowledgement
+    _connects: bool
+    _path: str | os.PathLike[str] | None
+
     def __init__(
         self,
         llama: Any,
-        client: Client,
+        client: Client | str | os.PathLike[str] | None = None,
         *,
         session: str,
         namespace: str = "llama.cpp",
@@ -85,7 +92,8 @@ class LlamaCache:
         """
         Args:
             llama: a `llama_cpp.Llama`, or what has its `ctx`, `model`, `n_tokens` and `input_ids`.
-            client: a connection; it stays the caller's.
+            client: a connection, which stays the caller's; or the path of the daemon's socket, None for the usual one:
+                then the cache connects itself, and what is attached connects anew after the daemon was restarted.
             session: the session's name in the namespace; it is created if it is new.
             namespace: its namespace.
             chunk_tokens: tokens of a chunk: sessions share prefixes in steps of these, and a sliding window's state
@@ -99,6 +107,8 @@ class LlamaCache:
         """
         if chunk_tokens < 1:
             raise ValueError(f"chunks of {chunk_tokens} tokens")
+        self._connects = not isinstance(client, Client)
+        self._path = None if isinstance(client, Client) else client
         context = Context(llama)
         if context.window:
             chunk_tokens = min(chunk_tokens, context.window)
@@ -110,9 +120,23 @@ class LlamaCache:
             weights="sha256:" + weights_hash(llama.model_path),
             components=tuple(track.component for track in tracks) + (tokens_component(),),
         )
+        if not isinstance(client, Client):
+            client = connect(client, name="llama.cpp")
         opened = client.open_session(namespace, session, client.declare_model(model))
         self._bind(llama, Store(client, opened, context, tracks, chunk_tokens, Staging(client)), acknowledgement)
         self._store.ask_policy()
+
+    def reconnect(self, client: Client | None = None) -> None:
+        """Goes on over another connection, after the daemon was restarted: the caller's, or for a cache that connected
+        itself, a new one of its own. The model and the session are opened anew, by name."""
+        if client is None:
+            if not self._connects:
+                raise ValueError("this cache was given its connection; give it a new one")
+            client = connect(self._path, name="llama.cpp")
+        old, store = self.session, self._store
+        opened = client.open_session(old.namespace, old.name, client.declare_model(self.model))
+        self._store = replace(store, client=client, session=opened, staging=Staging(client))
+        self._saver = Saver(self._store, self._acknowledgement)
 
     def _bind(self, llama: Any, store: Store, acknowledgement: Acknowledgement) -> None:
         self.llama = llama
@@ -120,6 +144,16 @@ class LlamaCache:
         self._store = store
         self._acknowledgement = acknowledgement
         self._saver = Saver(store, acknowledgement)
+
+    @property
+    def is_connected(self) -> bool:
+        """False once the connection is gone: then `reconnect`."""
+        return self._store.client.is_open
+
+    @property
+    def connects_itself(self) -> bool:
+        """True if `reconnect` needs no client."""
+        return self._connects
 
     @property
     def session(self) -> Session:
@@ -138,6 +172,9 @@ class LlamaCache:
 
     def restore(self, tokens: Sequence[int], at_most: int | None = None) -> Restored:
         """Brings the longest prefix of `tokens` that the context or Larder holds into the context, and only that.
+
+        Larder may have it in this session, to the token, or from other sessions of the namespace, in whole chunks. If
+        these go further, the session takes them over, and follows `tokens` from then on.
 
         Args:
             tokens: the prompt.
@@ -203,6 +240,7 @@ class LlamaCache:
         made = store.session.fork(offset, name)
         put_parts(store, made, parts)
         fork = object.__new__(type(self))
+        fork._path, fork._connects = self._path, self._connects
         fork._bind(
             self.llama,
             Store(store.client, made, store.context, store.tracks, store.chunk_tokens, store.staging, store.shares),
@@ -233,5 +271,9 @@ class LlamaCache:
         return Attachment(self)
 
     def close(self) -> None:
-        """Gives back memory shared with the daemon. What is stored stays."""
-        self._store.staging.close()
+        """Gives back memory shared with the daemon, and the connection, if it is the cache's own. What is stored stays.
+        Forks of this cache use the same."""
+        if self._connects:
+            self._store.client.close()
+        else:
+            self._store.staging.close()

@@ -48,7 +48,7 @@ class Context:
         if len(self.layouts) > 1:
             self.window = llama_cpp.llama_model_n_swa(llama.model)
             if self.window < 2:
-                raise Unsupported(f"two KV caches and a sliding window of {self.window} tokens: an unknown kind of model")
+                raise Unsupported(f"two KV caches, and a sliding window of {self.window} tokens: an unknown model")
         self.ring = self._ring_cells() if self.window else 0
 
     def _refuse_unsupported(self, llama: Any) -> None:
@@ -62,7 +62,7 @@ class Context:
 
     def _scratch_sequence(self) -> int:
         """The first sequence that the context does not decode itself, so that it collides with nobody's."""
-        scratch = llama_cpp.llama_n_seq_max(self._context)
+        scratch: int = llama_cpp.llama_n_seq_max(self._context)
         if scratch >= llama_cpp.llama_max_parallel_sequences():
             scratch -= 1
         return scratch
@@ -86,7 +86,7 @@ class Context:
         return layouts
 
     def _count_caches(self) -> int:
-        size = llama_cpp.llama_state_seq_get_size(self._context, self._scratch)
+        size: int = llama_cpp.llama_state_seq_get_size(self._context, self._scratch)
         caches, rest = divmod(size - _EMPTY_STATE_BYTES, _EMPTY_CACHE_BYTES)
         if rest or caches < 1:
             raise UnknownState(f"the state of an empty sequence has {size} bytes: another llama.cpp")
@@ -95,14 +95,15 @@ class Context:
     def _ring_cells(self) -> int:
         """As llama.cpp sizes it. It does not tell, and were it another size, only last bits would depend on it."""
         settings = self.llama.context_params
-        cells = self.window * llama_cpp.llama_n_seq_max(self._context) + llama_cpp.llama_n_ubatch(self._context)
+        cells: int = self.window * llama_cpp.llama_n_seq_max(self._context) + llama_cpp.llama_n_ubatch(self._context)
         cells += -cells % 256
         return 0 if settings.swa_full or cells >= llama_cpp.llama_n_ctx(self._context) else cells
 
     @property
     def end(self) -> int:
         """Tokens in the context: one more than the last position."""
-        return llama_cpp.llama_memory_seq_pos_max(self._memory, SEQUENCE) + 1
+        last: int = llama_cpp.llama_memory_seq_pos_max(self._memory, SEQUENCE)
+        return last + 1
 
     @property
     def sliding_start(self) -> int:

@@ -39,7 +39,7 @@ def content_hash(path: str | os.PathLike[str]) -> str:
     try:
         entry = json.loads(kept.read_text())
         if entry["stamp"] == stamp and re.fullmatch(r"[0-9a-f]{64}", entry["sha256"]):
-            return entry["sha256"]
+            return str(entry["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         pass
     digest = hashlib.sha256()
@@ -116,7 +116,7 @@ def _beyond_original_context(llama: Any) -> bool:
     architecture = llama.metadata.get("general.architecture", "")
     original = llama.metadata.get(f"{architecture}.rope.scaling.original_context_length")
     original = llama.context_params.yarn_orig_ctx or (int(original) if original else 0)
-    return 0 < original < llama.n_ctx()
+    return 0 < original < int(llama.n_ctx())
 
 
 def revision(found: dict[str, Any]) -> str:

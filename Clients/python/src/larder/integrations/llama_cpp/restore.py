@@ -143,9 +143,9 @@ def adopt(store: Store, tokens: Sequence[int], line: Line) -> Line:
         store.session.truncate(start)
     last = store.components - 1
     cells = range(start, found, step)
+    ids = [tokens_to_bytes(as_tokens(tokens[cell : cell + step])) for cell in cells]
     names = [
-        PageOut(store.session, cell, step, tokens_to_bytes(tokens[cell : cell + step]), last, None, grid[cell // step])
-        for cell in cells
+        PageOut(store.session, cell, step, data, last, None, grid[cell // step]) for cell, data in zip(cells, ids)
     ]
     # The tokens come first, and alone: whoever has stored them is the one that the session belongs to.
     if all(not isinstance(result, LarderError) for result in store.client.put_from(names)):
@@ -158,7 +158,9 @@ def adopt(store: Store, tokens: Sequence[int], line: Line) -> Line:
 
 
 def _load(store: Store, line: Line, kept: int, offset: int) -> int:
-    """Loads what the context needs at `offset` beyond the first `kept` tokens; returns raw bytes. Raises `_StepBack`."""
+    """Loads what the context needs at `offset` beyond the first `kept` tokens; returns raw bytes.
+
+    Raises `_StepBack`."""
     replay = _replay_start(store, line, kept, offset)
     while True:
         chunks = list(_wanted(store, line, kept, offset, replay))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from larder import Busy, Conflict, Damaged, LarderError, Overlap, PageOut
+from larder import ArenaSlice, Busy, Conflict, Damaged, LarderError, Overlap, PageOut
+from larder.buffers import BytesLike
 from larder.wire.numbers import Acknowledgement
 
 from .line import Keys, Line, Stretch, as_tokens, common_prefix, tokens_to_bytes
@@ -92,7 +93,7 @@ class Saver:
         if same < min(len(line.tokens), len(tokens)) or line.end > len(line.tokens):
             self._truncate(line, same)
         end = len(tokens) if tail else len(tokens) // step * step
-        keys = Keys(tokens, step)
+        keys = Keys(as_tokens(tokens), step)
         for window in self._windows(list(self._missing(line, keys, end))):
             self._store_window(line, tokens, window, saved)
 
@@ -174,7 +175,7 @@ class Saver:
         saved.shared += len(taken)
         return [piece for piece in pieces if id(piece) not in taken]
 
-    def _read(self, pieces: Sequence[_Piece]) -> list:
+    def _read(self, pieces: Sequence[_Piece]) -> list[ArenaSlice | memoryview]:
         """The pieces' bytes, from the context: each cell is read once."""
         regions = self._store.staging.take([self._bytes(piece) for piece in pieces])
         read: Stretch | None = None
@@ -186,7 +187,7 @@ class Saver:
             extract(self._store.context, cells, self._store.tracks[piece.component], piece.stretch, view_of(region))
         return regions
 
-    def _put(self, line: Line, pieces: Sequence[_Piece], data: Sequence, saved: Saved) -> set[int]:
+    def _put(self, line: Line, pieces: Sequence[_Piece], data: Sequence[BytesLike], saved: Saved) -> set[int]:
         """Stores pieces; returns the cells of those that were refused. Raises `_Anew`."""
         refused: set[int] = set()
         for piece, result in zip(pieces, self._send(pieces, data)):
@@ -206,7 +207,7 @@ class Saver:
             saved.stored_bytes += result
         return refused
 
-    def _send(self, pieces: Sequence[_Piece], data: Sequence) -> list[int | LarderError]:
+    def _send(self, pieces: Sequence[_Piece], data: Sequence[BytesLike]) -> list[int | LarderError]:
         return self._store.client.put_from(
             (
                 PageOut(

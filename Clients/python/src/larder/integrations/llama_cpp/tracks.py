@@ -15,11 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from larder.model import Component
+from larder.wire.numbers import ComponentKind, ElementType
 
 from .blob import CacheLayout, Rows
 
 #: ggml's numbers of the types that Larder's codecs know. Others, quantised ones too, are bytes.
-_ELEMENT_TYPES = {0: "f32", 1: "f16", 30: "bf16"}
+_ELEMENT_TYPES: dict[int, ElementType] = {0: "f32", 1: "f16", 30: "bf16"}
 TOKENS = "tokens"
 TOKEN_BYTES = 4
 
@@ -45,7 +46,7 @@ def tracks_of(layouts: Sequence[CacheLayout], window: int) -> tuple[Track, ...]:
     """
     tracks: list[Track] = []
     for cache, layout in enumerate(layouts):
-        kind = "attention" if cache == 0 else "sliding"
+        kind: ComponentKind = "attention" if cache == 0 else "sliding"
         for name, planes, sections in _groups(layout):
             rows = layout.rows[sections[0]]
             component = Component(
