@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Tokens of a chunk, if nothing else is said.
 CHUNK_TOKENS = 256
+#: Longest wait for the daemon on a connection of the cache's own: a daemon that hangs costs this once.
+TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ class LlamaCache:
             components=tuple(track.component for track in tracks) + (tokens_component(),),
         )
         if not isinstance(client, Client):
-            client = connect(client, name="llama.cpp")
+            client = connect(client, name="llama.cpp", timeout=TIMEOUT_SECONDS)
         opened = client.open_session(namespace, session, client.declare_model(model))
         self._bind(llama, Store(client, opened, context, tracks, chunk_tokens, Staging(client)), acknowledgement)
         self._store.ask_policy()
@@ -132,7 +134,7 @@ class LlamaCache:
         if client is None:
             if not self._connects:
                 raise ValueError("this cache was given its connection; give it a new one")
-            client = connect(self._path, name="llama.cpp")
+            client = connect(self._path, name="llama.cpp", timeout=TIMEOUT_SECONDS)
         old, store = self.session, self._store
         opened = client.open_session(old.namespace, old.name, client.declare_model(self.model))
         self._store = replace(store, client=client, session=opened, staging=Staging(client))
