@@ -192,6 +192,20 @@ class Lines(LlamaTest):
         saved = again.save()
         self.assertEqual((saved.shared, saved.offset), (8, 8 * CHUNK))
 
+    def test_admission_at_the_second_time(self) -> None:
+        """What is computed once is not taken in, however often it is saved; what is computed again is."""
+        tokens = prompt(300)
+        cache = self.cache(self.context("sliding, ring"))
+        self.client.configure_namespace(cache.session.namespace, admission="secondTouch")
+        for held in (0, 300):
+            cache.restore(tokens)
+            forget(cache.llama)
+            with cache.attach():
+                cache.llama.eval(tokens)
+            for _ in range(2):
+                self.assertEqual(cache.save().offset, held)
+        self.goes_on(self.cache(self.context("sliding, ring")), tokens, 299, "computed twice", tokens)
+
     def test_without_sharing(self) -> None:
         tokens = prompt(300)
         first = self.cache(self.context("sliding, ring"))

@@ -187,6 +187,7 @@ class LlamaCache:
         limit = max(len(tokens) - 1, 0) if at_most is None else min(at_most, len(tokens))
         kept = self._held(tokens[:limit])
         self._store.context.remove_from(kept)
+        self._saver.declined.clear()
         try:
             if kept == limit:
                 return Restored(kept, kept, 0, time.perf_counter() - started)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from larder import Arena, ArenaSlice, Busy, Client
 
-from .blob import Cells, Place, StateBuilder, copy_rows
+from .blob import Cells, Place, StateBuilder, UnknownState, copy_rows
 from .context import Context
 from .line import Stretch
 from .tracks import Track
@@ -16,8 +16,11 @@ WINDOW_BYTES = 64 << 20
 
 
 def extract(context: Context, cells: Sequence[Cells], track: Track, piece: Stretch, into: memoryview) -> None:
-    """Fills a chunk of `track` with the tokens of `piece`, all of which the cells that were just read have."""
+    """Fills a chunk of `track` with the tokens of `piece`. Raises `UnknownState` if the cells that were just read do not
+    have them all."""
     held = cells[track.cache]
+    if piece[0] < held.span.start or piece[1] > held.span.stop:
+        raise UnknownState(f"{track.component.name}: {held.span} came, where {piece[0]}..<{piece[1]} were to be stored")
     layout = context.layouts[track.cache]
     start, end = piece
     for index, section in enumerate(track.sections):

@@ -140,6 +140,8 @@ def adopt(store: Store, tokens: Sequence[int], line: Line) -> Line:
     if found <= own:
         return line
     if line.end > start:
+        if not _sliding_found(store, grid, found // step):
+            return line
         store.session.truncate(start)
     last = store.components - 1
     cells = range(start, found, step)
@@ -155,6 +157,18 @@ def adopt(store: Store, tokens: Sequence[int], line: Line) -> Line:
             for component in range(last)
         )
     return store.read_line()
+
+
+def _sliding_found(store: Store, grid: Sequence[bytes], cells: int) -> bool:
+    """True if other sessions have the sliding windows, too, of a prefix of so many cells: what this one has itself is
+    not given up for less."""
+    session, first = store.session, max(cells * store.chunk_tokens - store.context.window, 0) // store.chunk_tokens
+    needed = grid[first:cells]
+    return all(
+        store.client.match(session.namespace, session.model, needed, component=index) == len(needed)
+        for index, track in enumerate(store.tracks)
+        if track.cache
+    )
 
 
 def _load(store: Store, line: Line, kept: int, offset: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from larder import ArenaSlice, Busy, Conflict, Damaged, LarderError, Overlap, PageOut
+from larder import ArenaSlice, Busy, Conflict, Damaged, Declined, LarderError, Overlap, PageOut
 from larder.buffers import BytesLike
 from larder.wire.numbers import Acknowledgement
 
@@ -64,6 +64,8 @@ class Saver:
         self._acknowledgement = acknowledgement
         #: What the session holds, as far as is known here; None until it is read.
         self.line: Line | None = None
+        #: What the namespace wants to see computed a second time, by component and key: not put again until then.
+        self.declined: set[tuple[int, bytes]] = set()
 
     def save(self, held: Sequence[int], tail: bool) -> Saved:
         """Stores what is missing of the line `held`, which the context holds; with `tail` its last, partial cell too.
@@ -120,7 +122,9 @@ class Saver:
             # The tokens first: see _store_window.
             for index in reversed(range(store.components)):
                 for gap in gaps[index]:
-                    yield _Piece(index, gap, keys.of(*gap), cell)
+                    piece = _Piece(index, gap, keys.of(*gap), cell)
+                    if (index, piece.key) not in self.declined:
+                        yield piece
 
     def _can_merge(self, line: Line, cell: int, stop: int, reach: int) -> bool:
         """True if the pieces of a cell can give way to one chunk: it is the line's last, and nothing of it is lost."""
@@ -156,7 +160,8 @@ class Saver:
         data = [tokens_to_bytes(as_tokens(tokens[slice(*piece.stretch)])) for piece in names]
         refused = self._put(line, names, data, saved)
         for piece in names:
-            if piece.cell not in refused and piece.stretch[0] == len(line.tokens):
+            stored = piece.stretch in line.stored[last]
+            if stored and piece.stretch[0] == len(line.tokens):
                 line.tokens.extend(tokens[slice(*piece.stretch)])
         state = [piece for piece in pieces if piece.component != last and piece.cell not in refused]
         if self._store.shares:
@@ -198,8 +203,12 @@ class Saver:
             if isinstance(result, (Conflict, Overlap, Busy)):
                 raise _Anew(result)
             if isinstance(result, LarderError):
-                refused.add(piece.cell)
                 saved.errors.append(result)
+                if isinstance(result, Declined):
+                    self.declined.add((piece.component, piece.key))
+                # What comes by keys is checked by them at each restore: all of a cell may be put for a first time.
+                if not (isinstance(result, Declined) and self._store.shares):
+                    refused.add(piece.cell)
                 continue
             line.add(piece.component, piece.stretch)
             saved.chunks += 1
