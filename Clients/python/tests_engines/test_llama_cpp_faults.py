@@ -261,8 +261,7 @@ class Faults(LlamaTest):
         self.addCleanup(daemon.close)
         daemon.start()
         with daemon.connect() as client:
-            self.client = client
-            cache = self.cache(self.context("global"))
+            cache = LlamaCache(self.context("global"), client, session="s", chunk_tokens=CHUNK)
             for seed in range(12):
                 forget(cache.llama)
                 with cache.attach():
@@ -277,6 +276,15 @@ class Unkept(LlamaTest):
         llama._ctx = type(llama._ctx)(model=llama._model, params=llama.context_params, verbose=False)
         with self.assertRaisesRegex(Unsupported, "kv_unified"):
             self.cache(llama)
+
+    def test_images(self) -> None:
+        """llama-cpp-python does not say where in the context they are."""
+        llama = self.context("global")
+        cache = self.cache(llama)
+        llama.chat_handler = type("Handler", (), {"_mtmd_cpp": None})()
+        for call in (cache.save, lambda: cache.restore(prompt(10)), lambda: self.cache(llama)):
+            with self.assertRaisesRegex(Unsupported, "images"):
+                call()
 
     def test_another_layout_than_before(self) -> None:
         cache = self.cache(self.context("global"))

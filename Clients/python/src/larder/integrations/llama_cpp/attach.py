@@ -11,14 +11,14 @@ from larder import LarderError
 
 from .blob import UnknownState
 from .cache import LlamaCache, Restored
-from .context import RestoreFailed
+from .context import RestoreFailed, Unsupported
 from .save import Saved
 
 _log = logging.getLogger(__name__)
 #: Seconds from one attempt to connect anew to the next.
 RETRY_SECONDS = 5.0
 #: What must not end a completion: the daemon's faults, and state that is not what it should be.
-_FAULTS = (LarderError, RestoreFailed, UnknownState, OSError)
+_FAULTS = (LarderError, RestoreFailed, UnknownState, Unsupported, OSError)
 
 
 class Attachment:

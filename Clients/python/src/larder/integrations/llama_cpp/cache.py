@@ -13,7 +13,7 @@ import llama_cpp
 from larder import Client, HintResult, Model, Session, connect
 from larder.wire.numbers import Acknowledgement
 
-from .context import Context
+from .context import Context, refuse_images
 from .cut import put_parts, read_parts
 from .fingerprint import facts, revision, weights_hash
 from .line import common_prefix
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Tokens of a chunk, if nothing else is said.
 CHUNK_TOKENS = 256
+#: Bytes of a chunk of one component, if nothing else is said: less than what a frame carries.
+CHUNK_BYTES = 32 << 20
 #: Longest wait for the daemon on a connection of the cache's own: a daemon that hangs costs this once.
 TIMEOUT_SECONDS = 10.0
 
@@ -87,7 +89,7 @@ class LlamaCache:
         *,
         session: str,
         namespace: str = "llama.cpp",
-        chunk_tokens: int = CHUNK_TOKENS,
+        chunk_tokens: int | None = None,
         identity: str = "",
         acknowledgement: Acknowledgement = "committed",
     ):
@@ -99,7 +101,8 @@ class LlamaCache:
             session: the session's name in the namespace; it is created if it is new.
             namespace: its namespace.
             chunk_tokens: tokens of a chunk: sessions share prefixes in steps of these, and a sliding window's state
-                can be had anew at each of them. No more than the model's window.
+                can be had anew at each of them. No more than the model's window. None for 256, or fewer where a token
+                has so much state that a chunk would have more than 32 MiB.
             identity: what else makes the state, and cannot be seen from here: adapters and control vectors that were
                 set through llama.cpp's own functions. Another identity is another model.
             acknowledgement: see `Client.put_from`.
@@ -107,14 +110,15 @@ class LlamaCache:
         Raises `Unsupported` for a model whose state this module cannot keep, `UnknownState` for a llama.cpp that writes
         another state than it knows, `larder.ModelMismatch` if the session is another model's.
         """
-        if chunk_tokens < 1:
+        if chunk_tokens is not None and chunk_tokens < 1:
             raise ValueError(f"chunks of {chunk_tokens} tokens")
         self._connects = not isinstance(client, Client)
         self._path = None if isinstance(client, Client) else client
         context = Context(llama)
-        if context.window:
-            chunk_tokens = min(chunk_tokens, context.window)
         tracks = tracks_of(context.layouts, context.window)
+        most = max(CHUNK_BYTES // max(track.token_bytes() for track in tracks), 1)
+        chunk_tokens = chunk_tokens or min(CHUNK_TOKENS, 1 << most.bit_length() - 1)
+        chunk_tokens = min(chunk_tokens, context.window or chunk_tokens)
         found = facts(context, llama_cpp.__version__, identity)
         model = Model(
             name=llama.metadata.get("general.name") or llama.metadata.get("general.architecture") or "gguf",
@@ -183,6 +187,7 @@ class LlamaCache:
             at_most: most tokens of use. If None, all but the last: one has to be evaluated, or there are no logits.
         """
         started = time.perf_counter()
+        refuse_images(self.llama)
         tokens = list(tokens)
         limit = max(len(tokens) - 1, 0) if at_most is None else min(at_most, len(tokens))
         kept = self._held(tokens[:limit])
@@ -224,6 +229,7 @@ class LlamaCache:
             tokens: what the context holds; None for what `Llama` says. Else it must begin with these.
             tail: False to leave out the last chunk if it is not whole.
         """
+        refuse_images(self.llama)
         count = min(self.llama.n_tokens, self._store.context.end)
         held = self.llama.input_ids[:count].tolist()
         if tokens is not None:

@@ -27,6 +27,13 @@ class RestoreFailed(RuntimeError):
     """llama.cpp did not take a state, or holds something else afterwards. Nothing is left of it in the context."""
 
 
+def refuse_images(llama: Any) -> None:
+    """Raises `Unsupported` for a `Llama` whose chat handler puts images into the context: `input_ids` does not say
+    which, and state must not be taken for that of other tokens."""
+    if getattr(llama, "chat_handler", None) is not None and hasattr(llama.chat_handler, "_mtmd_cpp"):
+        raise Unsupported("a chat handler for images: their state has no token ids to be known by")
+
+
 class Context:
     """The state of one `llama_cpp.Llama`.
 
@@ -52,6 +59,7 @@ class Context:
         self.ring = self._ring_cells() if self.window else 0
 
     def _refuse_unsupported(self, llama: Any) -> None:
+        refuse_images(llama)
         model = llama.model
         if not self._memory:
             raise Unsupported("the context has no memory: an encoder has no state to keep")

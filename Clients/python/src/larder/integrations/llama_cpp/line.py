@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import sys
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
@@ -117,8 +118,7 @@ class Line:
 
     def add(self, component: int, stretch: Stretch) -> None:
         """A chunk of a component that was stored."""
-        self.stored[component].append(stretch)
-        self.stored[component].sort()
+        insort(self.stored[component], stretch)
 
     def cut(self, offset: int) -> None:
         """What a truncate at `offset` does: every chunk that reaches beyond it goes, whole."""
@@ -130,9 +130,7 @@ class Line:
         """The stretches of start..<end that are not stored of a component."""
         gaps: list[Stretch] = []
         at = start
-        for low, high in self.stored[component]:
-            if high <= at or low >= end:
-                continue
+        for low, high in self.pieces(component, start, end):
             if low > at:
                 gaps.append((at, low))
             at = max(at, high)
@@ -142,4 +140,8 @@ class Line:
 
     def pieces(self, component: int, start: int, end: int) -> list[Stretch]:
         """The chunks of a component that have tokens of start..<end."""
-        return [one for one in self.stored[component] if one[0] < end and one[1] > start]
+        stretches = self.stored[component]
+        first = bisect_left(stretches, (start, 0))
+        while first and stretches[first - 1][1] > start:
+            first -= 1
+        return stretches[first : bisect_left(stretches, (end, 0))]

@@ -16,8 +16,9 @@ WINDOW_BYTES = 64 << 20
 
 
 def extract(context: Context, cells: Sequence[Cells], track: Track, piece: Stretch, into: memoryview) -> None:
-    """Fills a chunk of `track` with the tokens of `piece`. Raises `UnknownState` if the cells that were just read do not
-    have them all."""
+    """Fills a chunk of `track` with the tokens of `piece`.
+
+    Raises `UnknownState` if the cells that were just read do not have them all."""
     held = cells[track.cache]
     if piece[0] < held.span.start or piece[1] > held.span.stop:
         raise UnknownState(f"{track.component.name}: {held.span} came, where {piece[0]}..<{piece[1]} were to be stored")
