@@ -256,6 +256,32 @@ class Faults(LlamaTest):
                 forget(cache.llama)
                 self.goes_on(cache, prompt(400, seed), None, f"turn {turn}, line {seed}")
 
+    def test_two_processes_at_once(self) -> None:
+        """Another process saves line after line in the same session, while this one restores and saves its own."""
+        here = str(Path(llama_rig.__file__).parent)
+        arguments = [here, self.daemon.socket, str(self.models / "gemma.gguf"), self.id()[-200:], "30"]
+        child = subprocess.Popen(
+            [sys.executable, "-c", _SAVER, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        try:
+            self.assertEqual(child.stdout.readline(), b"ready\n")
+            cache = self.cache(self.context("sliding, ring"))
+            for turn in range(24):
+                # The same beginning as the other's lines of now and then, and an end of its own.
+                line = prompt(400, 30 + turn)[:150] + prompt(250, 1000 + turn % 3)
+                forget(cache.llama)
+                with cache.attach():
+                    cache.restore(line[:200])
+                    cache.llama.eval(line[cache.llama.n_tokens :])
+                    cache.save()
+                forget(cache.llama)
+                self.goes_on(cache, line, None, f"turn {turn}")
+            self.assertIsNone(child.poll(), "the other process goes on")
+        finally:
+            child.kill()
+            child.wait()
+            child.stdout.close()
+
     def test_a_full_store(self) -> None:
         daemon = llama_rig.Daemon("--cap", "16MiB")
         self.addCleanup(daemon.close)
