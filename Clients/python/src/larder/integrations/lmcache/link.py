@@ -1,0 +1,206 @@
+"""The way to the daemon that never raises and never waits for long.
+
+LMCache takes an exception, and a store that is not there, for misses, and goes on without a word. So what fails here is
+said once, as an error with its remedy, and from then on is a miss at once until the daemon is back.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import OrderedDict
+from typing import Callable, TypeVar
+
+import larder
+
+from .settings import Settings
+
+logger = logging.getLogger("larder.lmcache")
+
+T = TypeVar("T")
+
+FIRST_PAUSE_SECONDS = 1.0
+"""How long nothing is tried after the daemon was found gone."""
+LONGEST_PAUSE_SECONDS = 30.0
+"""What that grows to while it stays gone."""
+MOST_SESSIONS = 8_192
+"""Sessions whose ids a connection remembers."""
+MOST_MODELS = 256
+"""Models that a connection remembers to have declared."""
+
+
+class Complaints:
+    """Says of each kind of trouble once what it is and what to do; repeats are counted."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: dict[str, int] = {}
+
+    def say(self, kind: str, message: str) -> None:
+        """Logs an error, unless this kind was said before."""
+        with self._lock:
+            count = self._counts.get(kind, 0) + 1
+            self._counts[kind] = count
+        if count == 1:
+            logger.error("Larder: %s (said once)", message)
+        else:
+            logger.debug("Larder: %s (%d times)", message, count)
+
+    def over(self, kind: str, message: str) -> None:
+        """Logs that a kind of trouble is over, if it was said."""
+        with self._lock:
+            count = self._counts.pop(kind, 0)
+        if count:
+            logger.warning("Larder: %s", message)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How often there was each kind of trouble."""
+        with self._lock:
+            return dict(self._counts)
+
+
+class Connection:
+    """A client of the daemon, and what it has declared and opened. One thread's at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connects. Raises ``larder.LarderError``."""
+        self.settings = settings
+        self.process = os.getpid()
+        self.client = larder.connect(settings.socket or None, name="lmcache", timeout=settings.timeout_seconds)
+        self._models: OrderedDict[larder.Model, larder.DeclaredModel] = OrderedDict()
+        self._sessions: OrderedDict[tuple[int, str], larder.Session] = OrderedDict()
+
+    def declared(self, model: larder.Model) -> larder.DeclaredModel:
+        """The declared model; declares it where it is not. Raises ``larder.LarderError``."""
+        found = self._models.get(model)
+        if found is None:
+            found = self.client.declare_model(model)
+            self._models[model] = found
+            if len(self._models) > MOST_MODELS:
+                self._models.popitem(last=False)
+        return found
+
+    def session(self, model: larder.DeclaredModel, name: str, *, create: bool) -> larder.Session:
+        """The session of an object. Raises ``larder.UnknownSession`` if there is none and it is not to be created."""
+        key = (model.id, name)
+        found = self._sessions.get(key)
+        if found is None:
+            found = self.client.open_session(self.settings.namespace, name, model, create=create)
+            self._sessions[key] = found
+            if len(self._sessions) > MOST_SESSIONS:
+                self._sessions.popitem(last=False)
+        else:
+            self._sessions.move_to_end(key)
+        return found
+
+    def forget(self, model: larder.DeclaredModel, name: str) -> None:
+        """Forgets a session's id: the daemon does not know it any more."""
+        self._sessions.pop((model.id, name), None)
+
+    def close(self) -> None:
+        """Closes the client; never raises."""
+        try:
+            self.client.close()
+        except Exception:  # noqa: BLE001 - it is of no use any more, whatever it says
+            pass
+
+
+class Link:
+    """Connections to one daemon, one a thread, made when they are needed and again when they are lost."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.complaints = Complaints()
+        self._mine = threading.local()
+        self._lock = threading.Lock()
+        self._all: set[Connection] = set()
+        self._pause = 0.0
+        self._silent_until = 0.0
+        self._is_closed = False
+
+    def run(self, operation: Callable[[Connection], T], otherwise: T) -> T:
+        """Runs an operation on this thread's connection.
+
+        An operation may run twice: where the connection turns out to be lost, as after a restart of the daemon, it is
+        made anew at once. Never raises: what fails is said once, and ``otherwise`` is the result.
+        """
+        began = time.monotonic()
+        for attempt in (1, 2):
+            connection = self._connection()
+            if connection is None:
+                return otherwise
+            try:
+                return operation(connection)
+            except (larder.ConnectionLost, larder.ConnectionFailed, larder.ProtocolViolation) as error:
+                self._drop(connection)
+                waited = time.monotonic() - began
+                # What took long took the whole timeout: that is no restart.
+                if attempt == 2 or waited > self.settings.timeout_seconds / 2:
+                    self._lost(error)
+                    return otherwise
+            except larder.LarderError as error:
+                self.complaints.say(type(error).__name__, f"{error}; what needs it is computed anew")
+                return otherwise
+            except Exception as error:  # noqa: BLE001 - nothing may reach the engine
+                self.complaints.say("unexpected", f"{type(error).__name__}: {error}; what needs it is computed anew")
+                logger.debug("Larder: unexpected", exc_info=True)
+                return otherwise
+        return otherwise
+
+    @property
+    def is_down(self) -> bool:
+        """True while nothing is tried, because the daemon was found gone."""
+        return time.monotonic() < self._silent_until
+
+    def close(self) -> None:
+        """Closes all connections; what runs on them ends as a miss."""
+        with self._lock:
+            self._is_closed = True
+            connections, self._all = self._all, set()
+        for connection in connections:
+            connection.close()
+
+    def _connection(self) -> Connection | None:
+        connection: Connection | None = getattr(self._mine, "connection", None)
+        if connection is not None and connection.process == os.getpid():
+            return connection
+        if self._is_closed or self.is_down:
+            return None
+        try:
+            connection = Connection(self.settings)
+        except larder.LarderError as error:
+            self._lost(error)
+            return None
+        except Exception as error:  # noqa: BLE001 - nothing may reach the engine
+            self._lost(error)
+            return None
+        with self._lock:
+            if self._is_closed:
+                connection.close()
+                return None
+            self._all.add(connection)
+            self._pause = 0.0
+        self._mine.connection = connection
+        self.complaints.over("daemon", f"the daemon is back: {connection.client.server_name}")
+        return connection
+
+    def _drop(self, connection: Connection) -> None:
+        self._mine.connection = None
+        with self._lock:
+            self._all.discard(connection)
+        connection.close()
+
+    def _lost(self, error: Exception) -> None:
+        with self._lock:
+            self._pause = min(max(self._pause * 2, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+            self._silent_until = time.monotonic() + self._pause
+            if self._is_closed:
+                return
+        self.complaints.say(
+            "daemon",
+            f"{error}. Until the daemon is back NOTHING IS LOADED OR STORED: every look-up is a miss and everything is "
+            f"computed anew. Start larderd, or name its socket in the plugin's option 'socket' or in LARDER_SOCKET",
+        )
