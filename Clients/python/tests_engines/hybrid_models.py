@@ -80,8 +80,9 @@ def stops(start: int, end: int) -> list[int]:
 
 def step(model: Any, cache: Any, ids: list[int], start: int, end: int) -> str:
     """Computes tokens ``start..<end``; a hash over the bits of all their logits."""
+    name = "cache_params" if type(model).__name__.startswith("Mamba") else "past_key_values"
     with torch.no_grad():
-        logits = model(input_ids=torch.tensor([ids[start:end]]), past_key_values=cache, use_cache=True).logits
+        logits = model(input_ids=torch.tensor([ids[start:end]]), **{name: cache}, use_cache=True).logits
     return hashlib.sha256(logits.contiguous().view(torch.uint8).numpy()).hexdigest()
 
 
@@ -94,41 +95,47 @@ def run(model: Any, cache: Any, ids: list[int], start: int, end: int) -> dict[in
     return hashes
 
 
+def save(keeper: Any, kind: str) -> dict[int, str]:
+    """Computes a line of tokens and saves it at every stop; the hashes."""
+    line, cache, ids = keeper.line(kind), DynamicCache(config=keeper.model.config), tokens()
+    hashes = {}
+    at = 0
+    for stop in stops(0, LENGTH):
+        hashes[stop] = step(keeper.model, cache, ids, at, stop)
+        at = stop
+        line.save(cache, ids[:stop])
+    return hashes
+
+
+def restore(keeper: Any, kind: str) -> list[Any]:
+    """Restores the line at every offset, and goes on from each stop; the resume points, and the hashes from each."""
+    line, ids = keeper.line(kind), tokens()
+    offsets: dict[int, int] = {}
+    hashes: dict[int, dict[int, str]] = {}
+    for at_most in range(LENGTH + 1):
+        restored = line.restore(ids, at_most)
+        offsets[at_most] = restored.offset
+        if restored.offset not in hashes and restored.offset in stops(0, LENGTH):
+            hashes[restored.offset] = run(keeper.model, restored.cache, ids, restored.offset, LENGTH)
+    return [offsets, hashes]
+
+
 def main() -> None:
-    """In a process of its own: ``save`` a line at every stop, or ``restore`` it at every offset, or ``prefill`` for
-    ever; prints what came of it."""
+    """In a process of its own: ``save`` or ``restore`` lines of all models, or ``prefill`` one for ever; prints what
+    came of it."""
     import larder
     from larder.integrations.transformers import CacheKeeper
 
-    command, socket, kind = sys.argv[1:4]
-    model = make(kind)
-    keeper = CacheKeeper(larder.connect(socket), model, chunk_tokens=STEP)
-    line = keeper.line(kind)
-    ids = tokens()
-    if command == "save":
-        cache = DynamicCache(config=model.config)
-        hashes = {}
-        at = 0
-        for stop in stops(0, LENGTH):
-            hashes[stop] = step(model, cache, ids, at, stop)
-            at = stop
-            line.save(cache, ids[:stop])
-        print(json.dumps(hashes))
-    elif command == "restore":
-        offsets = {}
-        hashes = {}
-        for at_most in range(LENGTH + 1):
-            restored = line.restore(ids, at_most)
-            offsets[at_most] = restored.offset
-            if restored.offset not in hashes and restored.offset in stops(0, LENGTH):
-                hashes[restored.offset] = run(model, restored.cache, ids, restored.offset, LENGTH)
-        print(json.dumps([offsets, hashes]))
-    else:
+    command, socket = sys.argv[1:3]
+    client = larder.connect(socket)
+    if command == "prefill":
+        keeper = CacheKeeper(client, make("qwen3_next"), chunk_tokens=STEP)
         print("ready", flush=True)
         while True:
             for seed in range(100):
-                ids = tokens(seed)
-                keeper.line(f"killed {seed}").prefill(ids, stride=STEP)
+                keeper.line(f"killed {seed}").prefill(tokens(seed), stride=STEP)
+    work = save if command == "save" else restore
+    print(json.dumps({kind: work(CacheKeeper(client, make(kind), chunk_tokens=STEP), kind) for kind in CONFIGURATIONS}))
 
 
 if __name__ == "__main__":

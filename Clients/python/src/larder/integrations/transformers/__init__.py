@@ -9,9 +9,9 @@
 
 ``restore`` and ``save`` are the two halves, for who runs the model in a loop of their own.
 
-A model may mix full attention, sliding attention and recurrent layers (Mamba, DeltaNet, short convolutions). Its cache is
-cut into components: attention per token, and the states of recurrent layers as snapshots at the offsets that are worth
-their bytes. What is restored is always a whole cache at one offset.
+A model may mix full attention, sliding attention and recurrent layers (Mamba, DeltaNet, short convolutions). Its cache
+is cut into components: attention per token, and the states of recurrent layers as snapshots at the offsets that are
+worth their bytes. What is restored is always a whole cache at one offset.
 """
 
 from .fingerprint import weights_hash

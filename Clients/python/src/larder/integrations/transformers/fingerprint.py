@@ -30,7 +30,9 @@ def weights_hash(model: torch.nn.Module) -> str:
 def revision_of(model: Any) -> str:
     """What else decides the state: transformers' version, how attention is computed, and the configuration."""
     config = model.config
-    about = {key: value for key, value in config.to_dict().items() if key not in ("_name_or_path", "transformers_version")}
+    about = config.to_dict()
+    for key in ("_name_or_path", "transformers_version"):
+        about.pop(key, None)
     digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=repr).encode()).hexdigest()
     attention = getattr(config, "_attn_implementation", None)
     experts = getattr(config, "_experts_implementation", None)
@@ -43,8 +45,8 @@ def revision_of(model: Any) -> str:
 def chain(tokens: Sequence[int], start: bytes = b"") -> bytes:
     """A link of ``CHAIN_BYTES`` for each token: a hash over it and all before it.
 
-    It is stored beside the state. State is restored for tokens whose links are the stored ones: the same tokens, and the
-    same past.
+    It is stored beside the state. State is restored for tokens whose links are the stored ones: the same tokens, and
+    the same past.
     """
     link = hashlib.sha256(b"larder-transformers-1" + start).digest()
     links = bytearray()

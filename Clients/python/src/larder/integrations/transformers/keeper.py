@@ -12,7 +12,7 @@ from transformers import DynamicCache
 import larder
 
 from .fingerprint import CHAIN_BYTES, chain, matching_links, revision_of, weights_hash
-from .layout import CacheLayout, Piece, new_cache
+from .layout import CacheLayout, Piece, compute, new_cache
 
 logger = logging.getLogger("larder.transformers")
 
@@ -28,8 +28,8 @@ class Restored(NamedTuple):
     offset: int
     """Tokens that it has seen."""
     matching: int
-    """Tokens, from the first on, that the session knows as the same; at least ``offset``. What lies between was computed
-    once, but there is no state at its end."""
+    """Tokens, from the first on, that the session knows as the same; at least ``offset``. What lies between was once
+    computed, but there is no state at its end."""
 
 
 class Prefilled(NamedTuple):
@@ -95,7 +95,7 @@ class CacheKeeper:
 
 
 class Line:
-    """One line of tokens, and its state. One process at a time writes to it; another that does is refused, not mixed in."""
+    """One line of tokens, and its state. One process at a time writes to it; another is refused, not mixed in."""
 
     def __init__(self, keeper: CacheKeeper, session: larder.Session) -> None:
         self.keeper, self.session = keeper, session
@@ -210,7 +210,7 @@ class Line:
     def save(self, cache: DynamicCache, tokens: Any, *, states: bool = True) -> None:
         """Saves what a cache has beyond what this object restored or saved last, and its recurrent states as they are.
 
-        What the session holds beyond that of other tokens is forgotten: a line goes one way. Fork it first to keep both.
+        What the session holds of other tokens is forgotten from there on: a line goes one way. To keep both, fork it.
 
         Parameters:
             cache: one that has seen just these tokens.
@@ -218,7 +218,7 @@ class Line:
             states: False to save attention only.
 
         Raises ``UnknownCache`` and ``ValueError`` for a cache that is not of this model or these tokens;
-        ``larder.Conflict`` or ``larder.Overlap`` if another process wrote to the line meanwhile; ``larder.LarderError``.
+        ``larder.Conflict`` or ``larder.Overlap`` if another process writes to the line; ``larder.LarderError``.
         """
         ids = _ids(tokens)
         self.keeper.layout.check(cache, len(ids))
@@ -303,11 +303,11 @@ class Line:
     # Both
 
     def prefill(self, tokens: Any, *, stride: int = 0, budget: int = 0) -> Prefilled:
-        """Has the model see ``tokens``: restores what the line has, computes the rest in steps of ``chunk_tokens``, saves
-        whole chunks, and recurrent states where the planner says.
+        """Has the model see ``tokens``: restores what the line has, computes the rest in steps of ``chunk_tokens``,
+        saves whole chunks, and recurrent states where the planner says.
 
-        The logits are those of a run that stops at the same multiples of ``chunk_tokens`` and never breaks off. What Larder
-        cannot do is computed instead, and said in ``fault``: a store never keeps a model from answering.
+        The logits are those of a run that stops at the same multiples of ``chunk_tokens`` and never breaks off. What
+        Larder cannot do is computed instead, and said in ``fault``: a store never keeps a model from answering.
 
         Parameters:
             tokens: token ids, at least one; the last is always computed.
@@ -331,10 +331,7 @@ class Line:
         logits = torch.empty(0)
         while at < len(ids):
             end = min(len(ids), (at // step + 1) * step)
-            part = torch.tensor([ids[at:end]], device=self.keeper.model.device)
-            with torch.no_grad():
-                output = self.keeper.model(input_ids=part, past_key_values=cache, use_cache=True, logits_to_keep=1)
-            logits, at = output.logits[0, -1], end
+            logits, at = compute(self.keeper.model, ids[at:end], cache), end
             if end % step == 0 and not faults:
                 try:
                     self.save(cache, ids[:end], states=end in snapshots)

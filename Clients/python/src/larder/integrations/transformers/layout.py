@@ -13,6 +13,7 @@ that is kept in part is wrong state.
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Iterable, Sequence
@@ -176,8 +177,7 @@ class CacheLayout:
         if model.training:
             raise ValueError("the model is in training mode: call model.eval() first")
         cache = new_cache(model)
-        with torch.no_grad():
-            model(input_ids=torch.zeros((1, 1), dtype=torch.long, device=model.device), past_key_values=cache, use_cache=True)
+        compute(model, [0], cache)
         return cls(cache)
 
     @property
@@ -191,15 +191,17 @@ class CacheLayout:
         )
 
     def check(self, cache: DynamicCache, length: int) -> None:
-        """Raises ``UnknownCache`` if a cache is not of this layout, ``ValueError`` if it has not seen ``length`` tokens."""
+        """Raises ``UnknownCache`` if a cache is not of this layout, ``ValueError`` if it has not seen so many tokens."""
         if _known_kinds(cache) != self._kinds or _key_values(cache) != self.key_values or _states(cache) != self.states:
-            raise UnknownCache("the cache is not one of the model that this was made for, or has more than one sequence")
+            raise UnknownCache("the cache is not one of the model that this was made for")
         for part in self.key_values:
             for layer in part.layers:
                 seen = cache.layers[layer].get_seq_length()
                 held = getattr(cache.layers[layer], part.names[0]).shape[-2]
                 if seen != length or held != (min(length, part.window) if part.window else length):
-                    raise ValueError(f"layer {layer} of the cache has seen {seen} tokens and holds {held}, not {length}")
+                    raise ValueError(
+                        f"layer {layer} of the cache has seen {seen} tokens and holds {held}, where {length} were given"
+                    )
 
     def build(
         self, model: Any, end: int, attention: Sequence[Sequence[Piece]], states: Sequence[torch.Tensor]
@@ -232,6 +234,17 @@ def new_cache(model: Any) -> DynamicCache:
     return DynamicCache(config=model.config)
 
 
+def compute(model: Any, tokens: Sequence[int], cache: DynamicCache) -> torch.Tensor:
+    """Has a model see the tokens that follow those that the cache has seen. The logits of the last: ``[vocabulary]``."""
+    known = inspect.signature(model.forward).parameters
+    options = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
+    # Models without attention have another word for it.
+    options["past_key_values" if "past_key_values" in known else "cache_params"] = cache
+    with torch.no_grad():
+        output = model(input_ids=torch.tensor([list(tokens)], device=model.device), use_cache=True, **options)
+    return output.logits[0, -1]
+
+
 def _known_kinds(cache: Any) -> tuple[type, ...]:
     if type(cache) is not DynamicCache or cache.offloading:
         kind = "an offloaded DynamicCache" if type(cache) is DynamicCache else f"a {type(cache).__name__}"
@@ -240,7 +253,7 @@ def _known_kinds(cache: Any) -> tuple[type, ...]:
         if type(layer) not in (*_FULL, *_SLIDING, *_RECURRENT):
             raise UnknownCache(f"layer {index} of the cache is a {type(layer).__name__}, which is not known here")
         if getattr(layer, "record_past", False):
-            raise UnknownCache(f"layer {index} of the cache records its past, as for speculative decoding; that is not kept")
+            raise UnknownCache(f"layer {index} of the cache records its past, as for speculation; that is not kept")
     return tuple(map(type, cache.layers))
 
 
@@ -277,6 +290,6 @@ def _states(cache: DynamicCache) -> tuple[States, ...]:
 
 def _require(layer: int, tensor: torch.Tensor) -> None:
     if tensor.shape[0] != 1:
-        raise UnknownCache(f"layer {layer} of the cache has {tensor.shape[0]} sequences; keep each in a cache of its own")
+        raise UnknownCache(f"layer {layer} of the cache has {tensor.shape[0]} sequences; give each a cache of its own")
     if tensor.dtype not in _ELEMENTS:
         raise UnknownCache(f"layer {layer} of the cache has elements of type {tensor.dtype}, which is not known here")
