@@ -86,7 +86,7 @@ class LiveDaemon:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def damage(self, bytes_to_find: bytes) -> int:
-        """Flips a bit wherever the bytes lie in the store's files; how often they did. Only while the daemon is down."""
+        """Flips a bit wherever the bytes lie in the store's files; how often they did. Only while it is down."""
         found = 0
         for path in self.data_files:
             content = path.read_bytes()

@@ -23,8 +23,8 @@ class Engine:
     """A process's LMCache, as far as its remote backend goes."""
 
     def __init__(
-        self, socket: str, *, model: str = "test/model", layers: int = 6, tokens: int = 32, heads: int = 3, width: int = 64,
-        dtype: torch.dtype = torch.bfloat16, use_mla: bool = False, **options: Any,
+        self, socket: str, *, model: str = "test/model", layers: int = 6, tokens: int = 32, heads: int = 3,
+        width: int = 64, dtype: torch.dtype = torch.bfloat16, use_mla: bool = False, **options: Any,
     ) -> None:
         self.model, self.dtype = model, dtype
         # Of a latent cache all ranks have the same, and LMCache has only the first one store it.

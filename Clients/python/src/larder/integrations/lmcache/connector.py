@@ -142,8 +142,8 @@ class LarderConnector(RemoteConnector):
         objects = self._of(key)
         layouts = self._candidates[isinstance(key, LayerCacheEngineKey)]
         digest = cache_engine_key_digest(key)
-        future = self._workers.submit("look-up", False, objects.remove, layouts, digest, key.to_string())
-        return self._workers.answer_now(future, False)
+        future = self._workers.submit("look-up", 0, objects.remove, layouts, digest, key.to_string())
+        return self._workers.answer_now(future, 0) > 0
 
     async def list(self) -> List[str]:
         """The keys of all chunks of the namespace; of those that are too long for a name, a hash."""
@@ -270,8 +270,8 @@ class LarderConnector(RemoteConnector):
         return await self._workers.answer(future, nothing, _release_result)
 
     async def _put(self, keys: Sequence[CacheEngineKey], memories: Sequence[MemoryObj]) -> None:
-        # LMCache takes its reference back when this returns. A store that outlives it, because it took too long, must not
-        # read memory that is another chunk's by then.
+        # LMCache takes its reference back when this returns. A store that outlives it, because it took too long, must
+        # not read memory that is another chunk's by then.
         held = list(memories)
         for memory in held:
             memory.ref_count_up()
@@ -337,7 +337,7 @@ def _warn_of_hashes(config: Any) -> None:
     is a miss, and nobody says why."""
     if os.environ.get("PYTHONHASHSEED") in (None, "random"):
         logger.error(
-            "Larder: PYTHONHASHSEED is not set: keys of LMCache (%s) may differ between processes, so that NOTHING THAT "
-            "WAS STORED IS FOUND AGAIN after a restart. Set it to 0 for every process that shares the store",
+            "Larder: PYTHONHASHSEED is not set: keys of LMCache (%s) may differ between processes, so that NOTHING "
+            "THAT WAS STORED IS FOUND AGAIN after a restart. Set it to 0 for every process that shares the store",
             getattr(config, "pre_caching_hash_algorithm", "builtin"),
         )

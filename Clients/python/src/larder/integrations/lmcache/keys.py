@@ -1,7 +1,7 @@
 """LMCache's keys as names in Larder.
 
-Every field of a key goes into a SHA-256, each with its length, so that no two keys can be written the same way and no rank
-can be given another rank's state. Python's ``hash`` is never used: it differs between processes.
+Every field of a key goes into a SHA-256, each with its length, so that no two keys can be written the same way and no
+rank can be given another rank's state. Python's ``hash`` is never used: it differs between processes.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def object_key_digest(key: Any) -> bytes:
 def session_name(fingerprint: bytes, digest: bytes, label: str) -> str:
     """The name of the session that holds one object.
 
-    It is a hash over the model's fingerprint and the key, so that state of one key and different weights or layouts does
-    not meet; and behind it, for people, the key as LMCache writes it, if it is plain text that fits.
+    It is a hash over the model's fingerprint and the key, so that state of one key and different weights or layouts
+    does not meet; and behind it, for people, the key as LMCache writes it, if it is plain text that fits.
     """
     name = hashlib.sha256(fingerprint + digest).hexdigest()
     plain = label.isascii() and label.isprintable() and label

@@ -77,8 +77,8 @@ class _Tasks:
 
 
 class LarderL2Adapter(L2AdapterInterface):
-    """LMCache's objects in Larder. Larder bounds and evicts its store by itself, so that this level declares no capacity
-    and LMCache evicts nothing from it.
+    """LMCache's objects in Larder. Larder bounds and evicts its store by itself, so that this level declares no
+    capacity and LMCache evicts nothing from it.
 
     Nothing raises; what fails is a miss, and is said once. A task is done when the daemon has answered or the option
     ``timeout_seconds`` has passed.
@@ -195,13 +195,19 @@ class LarderL2Adapter(L2AdapterInterface):
 
     def delete(self, keys: list[ObjectKey]) -> None:
         """Forgets objects, of whatever layout this adapter has seen."""
+        future = self._workers.submit("look-up", [], self._forget, list(keys))
+        gone = self._workers.answer_now(future, [])
+        if gone:
+            self._notify_keys_deleted([key for key, _ in gone], [size for _, size in gone])
+
+    def _forget(self, keys: list[ObjectKey]) -> list[tuple[ObjectKey, int]]:
         gone = []
         for key in keys:
             objects = self._of(key.model_name)
-            if objects.remove(objects.layouts(), object_key_digest(key), _label(key)):
-                gone.append(key)
-        if gone:
-            self._notify_keys_deleted(gone, [0] * len(gone))
+            size = objects.remove(objects.layouts(), object_key_digest(key), _label(key))
+            if size:
+                gone.append((key, size))
+        return gone
 
     def report_status(self) -> dict[str, Any]:
         """Whether the daemon was there when it was last needed, and what there was to complain of."""

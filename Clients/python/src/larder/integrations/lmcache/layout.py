@@ -1,8 +1,8 @@
 """How an LMCache object lies in memory, and what that is to Larder.
 
-A Larder chunk is ``[layers][planes][tokens][row_bytes]``. A tensor of LMCache has one axis of tokens; what comes before
-it is layers, what comes after it is a row. So every tensor is a component with one plane, and its bytes are stored in the
-order in which they lie: nothing is moved, and the codec sees whole rows of the element type.
+A Larder chunk is ``[layers][planes][tokens][row_bytes]``. A tensor of LMCache has one axis of tokens; what comes
+before it is layers, what comes after it is a row. So every tensor is a component with one plane, and its bytes are
+stored in the order in which they lie: nothing is moved, and the codec sees whole rows of the element type.
 
 ======================  ===========================  ===============================
 LMCache                 shape                        in Larder

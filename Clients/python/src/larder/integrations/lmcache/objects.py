@@ -1,10 +1,10 @@
 """LMCache's objects in Larder: bytes under a key, in chunks that the codec understands.
 
-An object is a session of its own, named by its key, with its tensors as chunks at offset 0. A session of its own, because
-objects are wanted one by one: the store evicts a session from its tail, and a chunk behind a hole is worth nothing to it;
-so objects that shared a session would go with one another. Its chunks carry the key as their prefix key too, and that is
-how objects are looked up: one ``match`` answers for many. When its chunks are evicted, the store forgets the session by
-itself.
+An object is a session of its own, named by its key, with its tensors as chunks at offset 0. A session of its own,
+because objects are wanted one by one: the store evicts a session from its tail, and a chunk behind a hole is worth
+nothing to it; so objects that shared a session would go with one another. Its chunks carry the key as their prefix key
+too, and that is how objects are looked up: one ``match`` answers for many. When its chunks were evicted, the store
+forgets the session by itself after a week.
 
 Bytes of no known layout are whole rows, and then a trailer: what is left, how many bytes there are, and a description.
 """
@@ -285,23 +285,24 @@ class Objects:
 
     # Housekeeping
 
-    def remove(self, layouts: Sequence[Layout], digest: bytes, label: str) -> bool:
-        """Forgets an object; true if the store had it. Never raises."""
+    def remove(self, layouts: Sequence[Layout], digest: bytes, label: str) -> int:
+        """Forgets an object; the bytes that the store had of it, 0 if none. Never raises."""
 
-        def forget(connection: Connection) -> bool:
-            removed = False
+        def forget(connection: Connection) -> int:
+            removed = 0
             for layout in layouts:
                 declared = connection.declared(self.model(layout))
                 name = keys.session_name(declared.fingerprint, digest, label)
                 try:
-                    connection.session(declared, name, create=False).drop()
-                    removed = True
+                    session = connection.session(declared, name, create=False)
+                    removed += session.resume().raw_bytes
+                    session.drop()
                 except larder.UnknownSession:
                     pass
                 connection.forget(declared, name)
             return removed
 
-        return self.link.run(forget, False)
+        return self.link.run(forget, 0)
 
 
 def _chunks(entry: Entry) -> list[tuple[int, int, memoryview, int, bytes | None]]:

@@ -22,8 +22,8 @@ def prepare(link: Link) -> None:
         if policy.sharing != "shared":
             link.complaints.say(
                 "sharing",
-                f"namespace {settings.namespace!r} does not share state by key, so that NOTHING WILL BE FOUND in it. Use "
-                f"another, or set its sharing to 'shared'",
+                f"namespace {settings.namespace!r} does not share state by key, so that NOTHING WILL BE FOUND in it. "
+                f"Use another, or set its sharing to 'shared'",
             )
 
     link.run(see, None)

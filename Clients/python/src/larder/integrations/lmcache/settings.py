@@ -13,8 +13,8 @@ class Settings:
     Attributes:
         socket: the daemon's socket; empty for ``$LARDER_SOCKET``, else ``/run/larder/larder.sock``.
         namespace: where objects are kept. Who shares it shares state.
-        weights: identity of the weights, best a content hash. LMCache knows a model by its name alone; where two sets of
-            weights go by one name, this keeps them apart.
+        weights: identity of the weights, best a content hash. LMCache knows a model by its name alone; where two sets
+            of weights go by one name, this keeps them apart.
         timeout_seconds: the longest that a call of LMCache's waits for the daemon. Below LMCache's own
             ``blocking_timeout_secs``.
         acknowledgement: ``committed``: a put is done when readers see it; ``accepted``: when the daemon has a copy.
@@ -67,7 +67,8 @@ class Settings:
         demand(self.acknowledgement in ("accepted", "committed", "durable"), "acknowledgement",
                "is accepted, committed or durable")
         demand(self.encoding in ("auto", "raw", "lz4", "cascade"), "encoding", "is auto, raw, lz4 or cascade")
-        demand(-1 <= self.ttl_seconds < 1 << 32, "ttl_seconds", "is from 0 to 4294967295, or -1 for the namespace's own")
+        demand(-1 <= self.ttl_seconds < 1 << 32, "ttl_seconds",
+               "is from 0 to 4294967295, or -1 for the namespace's own")
         demand(1 <= self.loads <= 64, "loads", "is from 1 to 64")
         demand(1 <= self.stores <= 64, "stores", "is from 1 to 64")
         demand(0 < len(self.namespace.encode()) <= 255, "namespace", "has 1 to 255 bytes")
