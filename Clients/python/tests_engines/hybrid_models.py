@@ -26,9 +26,9 @@ _QWEN = dict(
     shared_expert_intermediate_size=32,
 )
 _JAMBA = {
-    **{key: value for key, value in _COMMON.items() if key != "head_dim"}, "num_hidden_layers": 4, "attn_layer_period": 2,
-    "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1, "num_experts": 2,
-    "num_experts_per_tok": 1,
+    **{key: value for key, value in _COMMON.items() if key != "head_dim"},
+    "num_hidden_layers": 4, "attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2,
+    "expert_layer_offset": 1, "num_experts": 2, "num_experts_per_tok": 1,
 }
 _GEMMA = dict(**_COMMON, num_hidden_layers=6)
 

@@ -29,14 +29,9 @@ class Engine:
         self.model, self.dtype = model, dtype
         # Of a latent cache all ranks have the same, and LMCache has only the first one store it.
         planes, rank = (1, 0) if use_mla else (2, 1)
-        options = {"timeout_seconds": 20, "socket": socket, **options}
-        extra = {
-            PREFIX + "module_path": "larder.integrations.lmcache",
-            PREFIX + "class_name": "LarderConnectorAdapter",
-            **{PREFIX + name: value for name, value in options.items()},
-        }
+        plugin, extra = self._extra(socket, options)
         config = LMCacheEngineConfig.from_defaults(
-            chunk_size=tokens, local_cpu=False, max_local_cpu_size=0.2, remote_storage_plugins=["larder"],
+            chunk_size=tokens, local_cpu=False, max_local_cpu_size=0.2, remote_storage_plugins=[plugin],
             extra_config=extra, blocking_timeout_secs=60,
         )
         metadata = LMCacheMetadata(
@@ -47,7 +42,16 @@ class Engine:
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
         self.allocator = LocalCPUBackend(config=config, metadata=metadata, dst_device="cpu")
-        self.backend = RemoteBackend(config, metadata, self.loop, self.allocator, "cpu", plugin_name="larder")
+        self.backend = RemoteBackend(config, metadata, self.loop, self.allocator, "cpu", plugin_name=plugin)
+
+    def _extra(self, socket: str, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The plugin's name and its configuration."""
+        options = {"timeout_seconds": 20, "socket": socket, **options}
+        return "larder", {
+            PREFIX + "module_path": "larder.integrations.lmcache",
+            PREFIX + "class_name": "LarderConnectorAdapter",
+            **{PREFIX + name: value for name, value in options.items()},
+        }
 
     @property
     def connector(self) -> Any:
@@ -88,6 +92,15 @@ class Engine:
         for _ in keys:
             assert done.acquire(timeout=120)
 
+    def put_all(self, keys: list[CacheEngineKey], memories: list[Any]) -> None:
+        """Stores chunks, all at once, as a batch where the connector takes one, and waits for them."""
+        if self.connector.support_batched_put():
+            self.put_many(keys, memories)
+            return
+        futures = [self.backend.submit_put_task(key, memory) for key, memory in zip(keys, memories)]
+        for future in futures:
+            future.result(120)
+
     def wait_for_hits(self, keys: list[CacheEngineKey], count: int) -> None:
         """Waits until a look-up finds so many: what was dropped is freed in the background. Fails if it never does."""
         for _ in range(1_200):
@@ -102,3 +115,10 @@ class Engine:
         self.backend.close()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(30)
+
+
+class FileEngine(Engine):
+    """The same with LMCache's own connector to files, in a directory in place of the socket."""
+
+    def _extra(self, socket: str, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        return "fs", {"remote_storage_plugin.fs.base_path": socket}

@@ -277,7 +277,7 @@ class LarderConnector(RemoteConnector):
             memory.ref_count_up()
         future = self._workers.submit("store", None, self._store, list(keys), held)
         future.add_done_callback(lambda _: _release(held))
-        await self._workers.answer(future, None)
+        await self._workers.answer(future, None, is_lost=False)
 
 
 def _options(context: ConnectorContext) -> dict[str, Any]:

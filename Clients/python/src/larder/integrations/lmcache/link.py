@@ -26,7 +26,7 @@ FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 """What that grows to while it stays gone."""
 MOST_SESSIONS = 8_192
-"""Sessions whose ids a connection remembers."""
+"""Sessions whose ids a process remembers."""
 MOST_MODELS = 256
 """Models that a connection remembers to have declared."""
 
@@ -62,16 +62,45 @@ class Complaints:
             return dict(self._counts)
 
 
-class Connection:
-    """A client of the daemon, and what it has declared and opened. One thread's at a time."""
+class SessionIDs:
+    """The ids of sessions that were opened lately, for all connections of a process: to open a session again has to
+    wait for the daemon's writer, and an id is good on every connection."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ids: OrderedDict[tuple[str, int, str], int] = OrderedDict()
+
+    def find(self, store: str, model: int, name: str) -> int | None:
+        """The id of a session of a store, if it is known."""
+        with self._lock:
+            known = self._ids.get((store, model, name))
+            if known is not None:
+                self._ids.move_to_end((store, model, name))
+            return known
+
+    def note(self, store: str, model: int, name: str, id: int) -> None:
+        """Remembers an id."""
+        with self._lock:
+            self._ids[store, model, name] = id
+            if len(self._ids) > MOST_SESSIONS:
+                self._ids.popitem(last=False)
+
+    def forget(self, store: str, model: int, name: str) -> bool:
+        """Forgets an id, which the daemon does not know any more; true if it was known here."""
+        with self._lock:
+            return self._ids.pop((store, model, name), None) is not None
+
+
+class Connection:
+    """A client of the daemon, and what it has declared. One thread's at a time."""
+
+    def __init__(self, settings: Settings, ids: SessionIDs) -> None:
         """Connects. Raises ``larder.LarderError``."""
         self.settings = settings
         self.process = os.getpid()
         self.client = larder.connect(settings.socket or None, name="lmcache", timeout=settings.timeout_seconds)
+        self._ids = ids
         self._models: OrderedDict[larder.Model, larder.DeclaredModel] = OrderedDict()
-        self._sessions: OrderedDict[tuple[int, str], larder.Session] = OrderedDict()
 
     def declared(self, model: larder.Model) -> larder.DeclaredModel:
         """The declared model; declares it where it is not. Raises ``larder.LarderError``."""
@@ -84,21 +113,21 @@ class Connection:
         return found
 
     def session(self, model: larder.DeclaredModel, name: str, *, create: bool) -> larder.Session:
-        """The session of an object. Raises ``larder.UnknownSession`` if there is none and it is not to be created."""
-        key = (model.id, name)
-        found = self._sessions.get(key)
-        if found is None:
-            found = self.client.open_session(self.settings.namespace, name, model, create=create)
-            self._sessions[key] = found
-            if len(self._sessions) > MOST_SESSIONS:
-                self._sessions.popitem(last=False)
-        else:
-            self._sessions.move_to_end(key)
-        return found
+        """The session of an object. Raises ``larder.UnknownSession`` if there is none and it is not to be created.
 
-    def forget(self, model: larder.DeclaredModel, name: str) -> None:
-        """Forgets a session's id: the daemon does not know it any more."""
-        self._sessions.pop((model.id, name), None)
+        Where its id is known it is not asked for, so that a later call may find the session unknown; then ``forget`` it
+        and ask again.
+        """
+        known = self._ids.find(self.client.store_id, model.id, name)
+        if known is not None:
+            return larder.Session(self.client, known, False, self.settings.namespace, name, model)
+        session = self.client.open_session(self.settings.namespace, name, model, create=create)
+        self._ids.note(self.client.store_id, model.id, name, session.id)
+        return session
+
+    def forget(self, model: larder.DeclaredModel, name: str) -> bool:
+        """Forgets a session's id: the daemon does not know it any more. True if it was known here."""
+        return self._ids.forget(self.client.store_id, model.id, name)
 
     def close(self) -> None:
         """Closes the client; never raises."""
@@ -114,6 +143,7 @@ class Link:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.complaints = Complaints()
+        self._ids = SessionIDs()
         self._mine = threading.local()
         self._lock = threading.Lock()
         self._all: set[Connection] = set()
@@ -170,7 +200,7 @@ class Link:
         if self._is_closed or self.is_down:
             return None
         try:
-            connection = Connection(self.settings)
+            connection = Connection(self.settings, self._ids)
         except larder.LarderError as error:
             self._lost(error)
             return None

@@ -250,8 +250,8 @@ class Objects:
             session = connection.session(declared, name, create=False)
             resume = session.resume()
         except larder.UnknownSession:
-            connection.forget(declared, name)
-            return None
+            # Forgotten by the store, or by somebody who made it anew.
+            return self._find(connection, want) if connection.forget(declared, name) else None
         if resume.offset == 0:
             return None
         if not want.layout.is_opaque:
@@ -293,6 +293,7 @@ class Objects:
             for layout in layouts:
                 declared = connection.declared(self.model(layout))
                 name = keys.session_name(declared.fingerprint, digest, label)
+                connection.forget(declared, name)
                 try:
                     session = connection.session(declared, name, create=False)
                     removed += session.resume().raw_bytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any, Callable, Literal, TypeVar
 
@@ -45,24 +46,27 @@ class Workers:
             return nothing
 
     async def answer(
-        self, future: "Future[T]", otherwise: T, abandon: Callable[["Future[T]"], None] | None = None
+        self, future: "Future[T]", otherwise: T, abandon: Callable[["Future[T]"], None] | None = None,
+        is_lost: bool = True,
     ) -> T:
         """The future's result; ``otherwise`` if it takes too long.
 
         Parameters:
             abandon: is called with the future when it is done, if nobody waits for its result any more.
+            is_lost: False if what takes longer is of use nevertheless.
         """
         try:
             return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), self._patience)
         except asyncio.TimeoutError:
             self._give_up(future, abandon)
-            self._slow()
+            if is_lost or future.cancelled():
+                self._slow()
             return otherwise
         except asyncio.CancelledError:
-            self._give_up(future, abandon)
             if future.cancelled():
                 # The pool's end, not the caller's.
                 return otherwise
+            self._give_up(future, abandon)
             raise
 
     def answer_now(self, future: "Future[T]", otherwise: T) -> T:
@@ -71,7 +75,7 @@ class Workers:
             return future.result(self._patience)
         except CancelledError:
             return otherwise
-        except TimeoutError:
+        except concurrent.futures.TimeoutError:
             future.cancel()
             self._slow()
             return otherwise
@@ -87,6 +91,7 @@ class Workers:
 
     def _slow(self) -> None:
         self._complaints.say(
-            "slow", f"no answer within {self._patience:g} s: a miss. See how busy larderd is, and the plugin's options "
-            f"'loads', 'stores' and 'timeout_seconds'",
+            "slow",
+            f"no answer within {self._patience:g} s: it counts as a miss, or is not stored. See how busy larderd is and "
+            f"the plugin's options 'loads', 'stores' and 'timeout_seconds'",
         )

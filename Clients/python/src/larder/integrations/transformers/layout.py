@@ -191,7 +191,7 @@ class CacheLayout:
         )
 
     def check(self, cache: DynamicCache, length: int) -> None:
-        """Raises ``UnknownCache`` if a cache is not of this layout, ``ValueError`` if it has not seen so many tokens."""
+        """Raises ``UnknownCache`` for a cache of another layout, ``ValueError`` for one that has seen other tokens."""
         if _known_kinds(cache) != self._kinds or _key_values(cache) != self.key_values or _states(cache) != self.states:
             raise UnknownCache("the cache is not one of the model that this was made for")
         for part in self.key_values:
@@ -235,7 +235,7 @@ def new_cache(model: Any) -> DynamicCache:
 
 
 def compute(model: Any, tokens: Sequence[int], cache: DynamicCache) -> torch.Tensor:
-    """Has a model see the tokens that follow those that the cache has seen. The logits of the last: ``[vocabulary]``."""
+    """Has a model see the tokens that follow those that the cache has seen; logits of the last: ``[vocabulary]``."""
     known = inspect.signature(model.forward).parameters
     options = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
     # Models without attention have another word for it.
