@@ -15,12 +15,12 @@ _ROOT = Path(__file__).resolve().parents[3]
 
 
 def binary() -> str:
-    """Where ``larderd`` is: ``$LARDERD``, a build of this repository, or the path. Skips the test if it is nowhere."""
-    places = [os.environ.get("LARDERD"), str(_ROOT / ".build/release/larderd"), shutil.which("larderd")]
+    """Where ``larderd`` is: ``$LARDER_LARDERD``, a build of this repository, or the path. Skips the test if it is nowhere."""
+    places = [os.environ.get("LARDER_LARDERD"), str(_ROOT / ".build/release/larderd"), shutil.which("larderd")]
     for place in places:
         if place and os.access(place, os.X_OK):
             return place
-    raise unittest.SkipTest("no larderd: build it (swift build -c release), or name it in LARDERD")
+    raise unittest.SkipTest("no larderd: build it (swift build -c release), or name it in LARDER_LARDERD")
 
 
 class LiveDaemon:
