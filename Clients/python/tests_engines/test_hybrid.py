@@ -162,6 +162,21 @@ class Lines(unittest.TestCase):
                 at = stop
         self.assertTrue(torch.equal(more.logits, logits))
 
+    def test_generation_goes_on_from_a_prefill_and_its_end_is_saved(self) -> None:
+        ids = torch.tensor([tokens()])
+        options = dict(do_sample=False, pad_token_id=0)
+        plain = self.model.generate(ids, max_new_tokens=12, **options)
+        for restored in (0, 96):
+            line = self.keeper.line("answer")
+            done = line.prefill(ids)
+            self.assertEqual(done.restored, restored)
+            seen = torch.cat([ids, done.logits.argmax().view(1, 1)], dim=1)
+            answer = self.model.generate(seen, past_key_values=done.cache, max_new_tokens=11, **options)
+            self.assertEqual(answer.tolist(), plain.tolist())
+        end = done.cache.get_seq_length()
+        line.save(done.cache, answer[0, :end])
+        self.assertEqual(self.keeper.line("answer").restore(answer).offset, end)
+
     def test_a_branch(self) -> None:
         line = self.keeper.line("trunk")
         ids = tokens()

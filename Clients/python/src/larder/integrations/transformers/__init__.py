@@ -5,7 +5,8 @@
     keeper = CacheKeeper(larder.connect(), model)
     line = keeper.line("task-17")
     done = line.prefill(input_ids)          # restores what it can, computes the rest, saves as it goes
-    model.generate(input_ids, past_key_values=done.cache)
+    seen = torch.cat([input_ids, done.logits.argmax().view(1, 1)], dim=1)
+    model.generate(seen, past_key_values=done.cache)
 
 ``restore`` and ``save`` are the two halves, for who runs the model in a loop of their own.
 
