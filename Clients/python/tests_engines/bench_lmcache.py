@@ -55,11 +55,14 @@ def measure(engine: Engine, state: list[torch.Tensor], turn: int, batched: bool)
         for key, chunk in zip(keys, chunks):
             engine.put(key, chunk)
     put = time.perf_counter() - began
+    # What was only accepted is found a moment later.
+    engine.wait_for_hits(keys, len(keys))
     began = time.perf_counter()
     got = engine.backend.batched_get_blocking(keys) if batched else [engine.backend.get_blocking(key) for key in keys]
     get = time.perf_counter() - began
     for memory, chunk in zip(got, chunks):
-        assert memory is not None and torch.equal(memory.tensor, chunk.tensor)
+        assert memory is not None, "a chunk that was stored is gone"
+        assert torch.equal(memory.tensor, chunk.tensor), "a chunk came back with other bytes"
         memory.ref_count_down()
         chunk.ref_count_down()
     return put, get
