@@ -137,8 +137,10 @@ public final class Store: Sendable {
     public func models(after: UInt32) -> [StoredModel] { catalog.models(after: after, limit: Limits.pageEntries) }
 
     /// Opens a session, or creates it. The namespace is created, and then owned by `userID`, if it does not exist.
+    ///
+    /// - Parameter reader: the calling thread's; with it, a session that this model has opened before waits for no commit.
     public func openSession(
-        namespace: String, name: String, modelID: UInt32, create: Bool, userID: UInt32
+        namespace: String, name: String, modelID: UInt32, create: Bool, userID: UInt32, reader: StoreReader? = nil
     ) throws(LarderError) -> (id: UInt64, created: Bool) {
         try Names.validate(name, what: "session name")
         guard let model = catalog.model(modelID) else {
@@ -156,6 +158,7 @@ public final class Store: Sendable {
             space = known
         }
         try Self.requireAccess(space, userID)
+        if let known = reader?.session(named: name, space.id, openedWith: model) { return (known, false) }
         let hash = Self.hash(namespace, name)
         return try naming[Int(hash >> 32 % 64)].withLock { _ throws(LarderError) in
             let found = shards.count == 1 ? nil : try self.shard(named: name, space.id)

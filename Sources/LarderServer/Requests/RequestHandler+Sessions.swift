@@ -13,7 +13,7 @@ extension RequestHandler {
     func openSession(_ request: OpenSession) throws(LarderError) -> SessionOpened {
         let opened = try store.openSession(
             namespace: request.namespace, name: request.name, modelID: request.modelID, create: request.create,
-            userID: peer.userID)
+            userID: peer.userID, reader: reader)
         return SessionOpened(session: opened.id, created: opened.created)
     }
 

@@ -170,6 +170,23 @@ public final class StoreReader {
         return context
     }
 
+    /// The session of that name, if a model has opened it for its rank: then opening it again writes nothing. Nil if it
+    /// must be looked at more closely.
+    func session(named name: String, _ namespaceID: UInt32, openedWith model: StoredModel) -> UInt64? {
+        let rank = UInt16(model.declaration.rank)
+        for shard in store.shards.indices {
+            let found: UInt64?? = try? read(shard: shard) { transaction, shard in
+                guard let id = try SessionNames.find(transaction, shard, namespaceID, name) else { return nil }
+                let record = try WordKey(id).withBytes { key in
+                    try transaction.get(shard.databases.sessions, key).map { try SessionRecord($0, key: key) }
+                }
+                return record?.modelID(rank: rank) == model.id ? id : nil
+            }
+            if case .some(.some(let id)) = found { return id }
+        }
+        return nil
+    }
+
     /// A worker asks for a prefix: a turn begins.
     func beginTurn() {
         store.turns.countTurn()
