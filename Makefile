@@ -6,9 +6,8 @@ BUILD = $(SWIFT) build -c $(CONFIGURATION)
 BIN = .build/$(CONFIGURATION)
 # Debian's names of the C libraries' headers.
 PACKAGES = liblmdb-dev liblz4-dev pkg-config
-PYTHON ?= python3
 
-.PHONY: demo test test-c test-python bench soak lint sanitize deps build clean
+.PHONY: demo test test-c test-python test-engines bench soak lint sanitize deps build clean
 
 demo: build
 	$(BIN)/larder-bench demo
@@ -31,6 +30,12 @@ test-python:
 	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then \
 	  PYTHONPATH=Clients/python/src $(PYTHON) -m unittest discover -s Clients/python/tests; \
 	else echo "skipped: the Python client's tests need Python 3.10 or later"; fi
+
+# The integrations, each with its engine in a virtual environment (4 GB from PyPI, and a compiler for llama.cpp).
+# ENGINES="llama_cpp vllm lmcache" picks some.
+ENGINES ?= llama_cpp vllm lmcache
+test-engines: build
+	PYTHON=$(PYTHON) Clients/python/tests_engines/run $(ENGINES)
 
 # Ratio and speed of the exact encodings; page-in and page-out next to what the machine allows, and to Redis if
 # redis-server is installed; what forks and truncates cost; what a full store costs. About five minutes.
