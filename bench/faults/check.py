@@ -85,6 +85,8 @@ class Expectation:
     evicts: bool = False
     # True where stored bytes were damaged: a chunk may be a miss, or `damaged`; it may not be another.
     damages: bool = False
+    # True where the clock has jumped: a session without state may be forgotten.
+    forgets_empty: bool = False
 
 
 def _best(history: History, holds: dict[Key, Held] | None, expected: Expectation, syncs) -> tuple[list[Key], list[Key]]:
@@ -125,6 +127,8 @@ def _unexplained(seen: Seen, history: History, lost: list[Key]) -> str | None:
 def compare(history: History, seen: Seen | None, expected: Expectation, syncs) -> None:
     """Raises a Finding unless a session is what the journal allows."""
     where = f"{history.namespace}/{history.name}"
+    if seen is None and expected.forgets_empty and not history.now(at_most=True):
+        return
     lost, phantoms = _best(history, seen.holds if seen else None, expected, syncs)
     if phantoms:
         raise Finding("phantom", f"{where}: {_named(phantoms)} {_recent(history)}")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from daemon import Daemon, DidNotStart
 from findings import Finding
+from larder_client import larder
 from shim import Shim
 
 # A scenario ends early after so many findings: the first ones say what is wrong.
@@ -25,14 +26,19 @@ class Context:
     """Where things are, and what was asked for."""
 
     program: str
-    control: str
     # On a disk, and in memory where there is such a place.
     disk: str
     memory: str
     library: str
     seed: int
     loops: int
+    first: int = 0
     kept: str | None = None
+
+    @property
+    def range(self) -> range:
+        """The numbers of the loops to run."""
+        return range(self.first, self.first + self.loops)
 
     def directory(self, name: str, in_memory: bool = False) -> str:
         """A new empty directory."""
@@ -82,7 +88,7 @@ class Result:
     def find(self, kind: str, what: str) -> None:
         """Notes a broken promise, and says so at once."""
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
-        if self.kinds[kind] <= ENOUGH_FINDINGS:
+        if self.kinds[kind] <= ENOUGH_FINDINGS // (4 if kind == "refuses" else 1):
             self.findings.append(f"{kind}: {what}")
             print(f"  FOUND {self.scenario} (seed {self.seed}): {kind}: {what}", flush=True)
 
@@ -99,6 +105,8 @@ class Result:
             self.find("crash" if error.is_crash else "does not open", f"{what}: {error}")
         except Skipped:
             raise
+        except larder.Refusal as error:
+            self.find("refused", f"{what}: {type(error).__name__}: {error}")
         except Exception as error:  # A fault of the harness's own, or an answer that nobody expected.
             where = traceback.extract_tb(error.__traceback__)[-1]
             self.find("unexpected", f"{what}: {type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno})")

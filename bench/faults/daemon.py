@@ -64,7 +64,7 @@ class Daemon:
             pass
         command = [
             self.program, "--data-dir", self.data_directory, "--socket", self.socket, "--cap", self.cap, *self.options]
-        environment = {**os.environ, **(self.shim.environment if self.shim else {})}
+        environment = {**os.environ, "SWIFT_BACKTRACE": "color=no,registers=none,images=none,threads=crashed", **(self.shim.environment if self.shim else {})}
         with open(self.log_path, "ab") as log:
             self._log_start = log.tell()
             self.process = subprocess.Popen(
@@ -96,7 +96,10 @@ class Daemon:
         """What it wrote to its log since its last start, the end of it."""
         with open(self.log_path, "rb") as file:
             file.seek(self._log_start)
-            return file.read()[-2_000:].decode(errors="replace").strip()
+            text = file.read().decode(errors="replace").strip()
+        crash = [line for line in text.split("\n") if "crashed" in line or "Fatal error" in line or " in larderd at " in line]
+        # A crash's first frames say more than its registers.
+        return "\n".join(crash[:9]) if crash else text[-2_000:]
 
     def signal(self, number: int) -> None:
         """Sends a signal to the process, if it still runs."""

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The fault harness: breaks what a daemon stands on, in every way that a machine does, and checks each of its promises.
 
-    python3 bench/faults/run.py [SCENARIO ...] [--long] [--loops N] [--seed S] [--larderd PATH] [--json FILE] [--keep DIR]
+    python3 bench/faults/run.py [SCENARIO ...] [--long] [--loops N] [--first N] [--seed S]
+        [--larderd PATH] [--json FILE] [--keep DIR]
 
 A scenario drives a real daemon under load by the Python client (Clients/python) and writes down every acknowledgement in a
 journal outside the daemon (journal.py). Then something breaks. The daemon is started again, and all that it serves is
@@ -32,7 +33,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import shim  # noqa: E402
 from context import Context, Result, Skipped  # noqa: E402
-from scenarios import kill  # noqa: E402
+from scenarios import flips, io_errors, kill, limits, power  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILT = os.path.join(HERE, "..", "..", ".build", "release", "larderd")
@@ -41,6 +42,15 @@ BUILT = os.path.join(HERE, "..", "..", ".build", "release", "larderd")
 SCENARIOS = {
     "sigkill": (kill.sigkill, 50, 500),
     "sigkill-at-cap": (kill.sigkill_at_cap, 10, 100),
+    "power-cuts": (power.power_cuts, 80, 1_000),
+    "bit-flips": (flips.bit_flips, 300, 10_000),
+    "first-start": (io_errors.first_start, 1, 1),
+    "io-errors": (io_errors.io_errors, 30, 300),
+    "disk-full": (io_errors.disk_full, 5, 50),
+    "stops": (limits.stops, 4, 40),
+    "clock": (limits.clock, 4, 40),
+    "descriptors": (limits.descriptors, 3, 30),
+    "memory": (limits.memory, 4, 40),
 }
 
 
@@ -50,6 +60,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIOS)}; all if none is named")
     parser.add_argument("--long", action="store_true", help="as many loops as the figures in bench/RESULTS.md stand on")
     parser.add_argument("--loops", type=int, help="so many loops of each scenario")
+    parser.add_argument("--first", type=int, default=0, help="begins with this loop, to repeat one of a run")
     parser.add_argument("--seed", type=int, help="repeats what was random in a run")
     parser.add_argument("--larderd", default=BUILT, help="the daemon's program")
     parser.add_argument("--json", help="file to append a line to for each scenario")
@@ -105,7 +116,7 @@ def main() -> int:
         for name in given.scenarios or SCENARIOS:
             _, short, long = SCENARIOS[name]
             loops = given.loops or (long if given.long else short)
-            context = Context(program, program.replace("larderd", "larderctl"), disk, memory, library, seed, loops, given.keep)
+            context = Context(program, disk, memory, library, seed, loops, given.first, given.keep)
             results.append(run_one(name, context))
             if given.json:
                 with open(given.json, "a") as file:

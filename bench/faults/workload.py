@@ -35,6 +35,8 @@ class Profile:
     may_refuse: tuple[type, ...] = ()
     # True where chunks may be gone at any time.
     evicts: bool = False
+    # True where sessions without state may be gone.
+    forgets_empty: bool = False
 
 
 class Worker:
@@ -50,7 +52,10 @@ class Worker:
         self.stopping = threading.Event()
         self.failure: BaseException | None = None
         self.client: larder.Client | None = None
+        self.declared: larder.DeclaredModel | None = None
         self.handles: dict[str, larder.Session] = {}
+        # The session that it works on.
+        self.current: History | None = None
         self.made = 0
         self.seed = seed
         self.operations = 0
@@ -62,9 +67,14 @@ class Worker:
         try:
             with larder.connect(self.socket, name=f"faults {self.number}", timeout=self.profile.timeout_seconds) as client:
                 self.client = client
-                self.declared = client.declare_model(MODEL)
                 while not self.stopping.is_set():
-                    self.act()
+                    try:
+                        self.declared = self.declared or client.declare_model(MODEL)
+                        self.act()
+                    except larder.UnknownSession as error:
+                        self.forget(error)
+                    except larder.Refusal as error:
+                        self.note_refusal(error)
                     self.operations += 1
                     if self.profile.pauses_seconds:
                         time.sleep(self.random.random() * self.profile.pauses_seconds)
@@ -73,13 +83,21 @@ class Worker:
         except (Finding, Exception) as error:  # Reported by whoever joins this thread.
             self.failure = error
 
+    def run_for(self, operations: int) -> None:
+        """Does so many things, in the thread that calls. Raises what goes wrong."""
+        with larder.connect(self.socket, name=f"faults {self.number}", timeout=self.profile.timeout_seconds) as client:
+            self.client = client
+            self.declared = client.declare_model(MODEL)
+            for self.operations in range(operations):
+                self.act()
+
     def act(self) -> None:
         """One thing that a worker does."""
         mine = [one for one in self.journal.all() if one.namespace == self.namespace and one.exists]
         if len(mine) < 2:
             self.create()
             return
-        history = self.random.choice(mine)
+        history = self.current = self.random.choice(mine)
         end = max((offset + held.tokens for (_, offset), held in history.now().items()), default=0)
         if end >= self.profile.tokens or len(mine) > self.profile.sessions:
             self.random.choice((self.truncate, self.drop))(history)
@@ -158,6 +176,8 @@ class Worker:
                 results[index] = result
         step = history.steps[-1]
         for (key, held), result in zip(puts, results):
+            if isinstance(result, larder.UnknownSession) and self.profile.forgets_empty:
+                raise result
             if isinstance(result, larder.Refusal):
                 self.note_refusal(result)
                 step.holds.pop(key, None)
@@ -272,10 +292,12 @@ class Worker:
         try:
             answer = ask()
         except larder.Refusal as error:
-            if isinstance(error, ENDS):
-                raise
-            self.note_refusal(error)
             step.ack_ns = time.monotonic_ns()
+            if isinstance(error, larder.UnknownSession) and self.profile.forgets_empty:
+                step.kind, step.holds, step.open = "none", {}, {}
+                self.forget(error)
+                return None
+            self.note_refusal(error)
             if isinstance(error, UNKNOWN):
                 step.is_open = True
             else:
@@ -286,10 +308,22 @@ class Worker:
         return answer
 
     def note_refusal(self, error: larder.Refusal) -> None:
-        """Counts a refusal that the scenario provokes; any other is a fault."""
+        """Counts a refusal that the scenario provokes; any other is a fault. The end of the daemon ends the worker."""
+        if isinstance(error, ENDS):
+            raise error
         if not isinstance(error, self.profile.may_refuse):
             raise Finding("refused", f"{type(error).__name__}: {error}")
         self.journal.count(refused=1)
+
+    def forget(self, error: larder.UnknownSession) -> None:
+        """Takes a session as dropped that the daemon has forgotten, if it may."""
+        history = self.current
+        if not self.profile.forgets_empty or history is None or history.now(at_most=True):
+            self.note_refusal(error)
+            return
+        step = history.add("drop")
+        step.ack_ns = time.monotonic_ns()
+        self.handles.pop(history.name, None)
 
     def learn(self, history: History, session: larder.Session) -> None:
         """Keeps a session's handle and checks that its id is new."""

@@ -17,15 +17,15 @@ AT_THE_CAP = (larder.Full, larder.Overlap, larder.Conflict, larder.Miss, larder.
 def sigkill(context: Context, result: Result) -> None:
     """Far below the cap, so that every acknowledged chunk must be there. Half of it with three shards."""
     profile = Profile(large_tokens=4_096)
-    half = context.loops // 2
-    _kills(context, result, range(half), "512MiB", 1, profile, Expectation())
-    _kills(context, result, range(half, context.loops), "512MiB", 3, profile, Expectation())
+    half = context.first + context.loops // 2
+    _kills(context, result, range(context.first, half), "512MiB", 1, profile, Expectation())
+    _kills(context, result, range(half, context.range.stop), "512MiB", 3, profile, Expectation())
 
 
 def sigkill_at_cap(context: Context, result: Result) -> None:
     """A store that evicts all the time: what is missing must be explained, and what was pinned may not be."""
     profile = Profile(sessions=10, may_refuse=AT_THE_CAP, evicts=True, levels=(0, 6, 2))
-    _kills(context, result, range(context.loops), "6MiB", 1, profile, Expectation(evicts=True))
+    _kills(context, result, context.range, "6MiB", 1, profile, Expectation(evicts=True))
 
 
 def _kills(
