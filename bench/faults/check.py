@@ -27,9 +27,10 @@ def resume_point(holds: dict[Key, Held]) -> int:
     reach = 0
     while (Kind.FULL, reach) in holds:
         reach += holds[Kind.FULL, reach].tokens
-    covered = sorted((offset, offset + held.tokens) for (component, offset), held in holds.items() if component == Kind.WINDOW)
-    states = sorted((offset for component, offset in holds if component == Kind.STATE and offset <= reach), reverse=True)
-    for offset in states:
+    windows = [(offset, held.tokens) for (component, offset), held in holds.items() if component == Kind.WINDOW]
+    covered = sorted((offset, offset + tokens) for offset, tokens in windows)
+    states = [offset for component, offset in holds if component == Kind.STATE and offset <= reach]
+    for offset in sorted(states, reverse=True):
         at = max(0, offset - WINDOW_TOKENS)
         for start, end in covered:
             if start <= at < end:
@@ -106,8 +107,8 @@ def _best(history: History, holds: dict[Key, Held] | None, expected: Expectation
 def _unexplained(seen: Seen, history: History, lost: list[Key]) -> str | None:
     """What `explain` says of a chunk that is gone and was not evicted; None if it says so of none of them.
 
-    It speaks of the first gap before an offset, and not beyond the session's end: chunks behind those go unjudged, and are
-    what pins are for (workload.py).
+    It speaks of the first gap before an offset, and not beyond the session's end: chunks behind those go unjudged, and
+    are what pins are for (workload.py).
     """
     holds = history.now()
     for component, offset in sorted(lost)[:64]:

@@ -109,7 +109,8 @@ class Result:
             self.find("refused", f"{what}: {type(error).__name__}: {error}")
         except Exception as error:  # A fault of the harness's own, or an answer that nobody expected.
             where = traceback.extract_tb(error.__traceback__)[-1]
-            self.find("unexpected", f"{what}: {type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno})")
+            place = f"{os.path.basename(where.filename)}:{where.lineno}"
+            self.find("unexpected", f"{what}: {type(error).__name__}: {error} ({place})")
 
     @property
     def has_failed_enough(self) -> bool:

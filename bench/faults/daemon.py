@@ -14,6 +14,9 @@ from shim import Shim
 CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGTRAP, signal.SIGFPE, signal.SIGSYS}
 START_SECONDS = 30.0
 STOP_SECONDS = 40.0
+# What Swift's runtime is to say of a crash: where, not what was in which register.
+BACKTRACE = "color=no,registers=none,images=none,threads=crashed"
+_CRASH_LINES = ("crashed", "Fatal error", " in larderd at ")
 
 
 class DidNotStart(Exception):
@@ -64,7 +67,7 @@ class Daemon:
             pass
         command = [
             self.program, "--data-dir", self.data_directory, "--socket", self.socket, "--cap", self.cap, *self.options]
-        environment = {**os.environ, "SWIFT_BACKTRACE": "color=no,registers=none,images=none,threads=crashed", **(self.shim.environment if self.shim else {})}
+        environment = {**os.environ, "SWIFT_BACKTRACE": BACKTRACE, **(self.shim.environment if self.shim else {})}
         with open(self.log_path, "ab") as log:
             self._log_start = log.tell()
             self.process = subprocess.Popen(
@@ -97,8 +100,7 @@ class Daemon:
         with open(self.log_path, "rb") as file:
             file.seek(self._log_start)
             text = file.read().decode(errors="replace").strip()
-        crash = [line for line in text.split("\n") if "crashed" in line or "Fatal error" in line or " in larderd at " in line]
-        # A crash's first frames say more than its registers.
+        crash = [line for line in text.split("\n") if any(part in line for part in _CRASH_LINES)]
         return "\n".join(crash[:9]) if crash else text[-2_000:]
 
     def signal(self, number: int) -> None:

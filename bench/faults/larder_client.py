@@ -21,11 +21,12 @@ WINDOW_TOKENS = 128
 # One of each kind of component, in the element types that have codecs of their own, and small, so that a store of a few
 # MiB holds hundreds of chunks: 256, 128 bytes a token and a state of 2 KiB.
 COMPONENTS = (
-    larder.Component("full", kind="attention", element_type="f16", layers=2, planes=2, row_bytes=64, window=0),
-    larder.Component("window", kind="sliding", element_type="bf16", layers=1, planes=2, row_bytes=64, window=WINDOW_TOKENS),
-    larder.Component("state", kind="recurrent", element_type="f32", layers=1, planes=1, row_bytes=2048, window=0),
+    larder.Component("full", kind="attention", element_type="f16", layers=2, planes=2, row_bytes=64),
+    larder.Component(
+        "window", kind="sliding", element_type="bf16", layers=1, planes=2, row_bytes=64, window=WINDOW_TOKENS),
+    larder.Component("state", kind="recurrent", element_type="f32", layers=1, planes=1, row_bytes=2048),
 )
-MODEL = larder.Model(name="faults", revision="1", weights="none", page_tokens=1, group_size=1, rank=0, components=COMPONENTS)
+MODEL = larder.Model(name="faults", revision="1", weights="none", page_tokens=1, components=COMPONENTS)
 ELEMENT_TYPES = ("f16", "bf16", "f32")
 
 

@@ -57,7 +57,7 @@ class LMDBFile:
                 self.pages["free list" if is_free_list else "value"].extend(range(first, first + count))
 
     def used_spans(self, kind: str, page: int) -> list[tuple[int, int]]:
-        """The bytes of a page that LMDB or Larder ever reads: all of most kinds, not the gap in the midst of a tree's."""
+        """The bytes of a page that anybody ever reads: all of most kinds, not the gap in the midst of a tree's."""
         start = page * PAGE
         if kind in ("newest meta", "older meta"):
             return [(start, start + _META + 136)]

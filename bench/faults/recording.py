@@ -1,14 +1,16 @@
 """Power cuts, simulated: from the record of what a daemon wrote (shim.c) to the files that a cut could have left.
 
-What is certain after a cut is what a file held when its last sync before the cut ended. Of what was written to it later, the
-disk may have anything of the following, and `Cut.style` says which:
+What is certain after a cut is what a file held when its last sync before the cut ended. Of what was written to it
+later, the disk may have anything of the following, by the style of the cut:
   nothing   none of it                            all       all of it
   prefix    the first n calls                     pages     of each 4 KiB page any state that it went through
   sectors   the same for 512 bytes, the most that a disk promises to write whole
-So may its length be any that it went through. Names are made, moved and removed in order: all of a directory's are certain
-after an fsync of it; of later ones a cut leaves the first n. In half of the cuts (`journaled`) the sync of a file also makes
-certain all names that were made before it, as ext4, XFS and Btrfs do; in the other half only an fsync of the directory does,
-which is what fsync(2) promises.
+So may its length be any that it went through. Names are made, moved and removed in order: all of a directory's are
+certain after an fsync of it; of later ones a cut leaves the first n. In half of the cuts (`journaled`) the sync of a
+file also makes certain all names that were made before it, as ext4, XFS and Btrfs do; in the other half only an fsync
+of the directory does, which is what fsync(2) promises.
+What a sync failed to write stays uncertain even if the next one succeeds: Linux forgets that the pages are to be
+written.
 """
 
 import os
@@ -17,6 +19,7 @@ from dataclasses import dataclass, field
 
 from shim import Operation
 
+PAGE = 4_096
 STYLES = ("nothing", "prefix", "pages", "pages", "sectors", "all")
 
 
@@ -26,22 +29,51 @@ class File:
 
     certain: bytearray = field(default_factory=bytearray)
     later: list[Operation] = field(default_factory=list)
+    # Pages that a sync failed to write. The kernel takes them for written, so that a later sync does not try again;
+    # only a page that is written to once more goes to the disk, whole.
+    doubtful: dict[int, bytes] = field(default_factory=dict)
 
     def settle(self) -> None:
         """A sync has ended: all calls are certain."""
         for operation in self.later:
+            for index in units(operation, len(self.certain), PAGE):
+                self._recall(index)
             apply(self.certain, operation)
         self.later = []
+
+    def fail(self) -> None:
+        """A sync has failed: none of the calls since the last is certain, nor will the next sync make it so."""
+        whole = bytearray(self.certain)
+        for index, page in self.doubtful.items():
+            whole[index * PAGE:(index + 1) * PAGE] = page
+        touched: set[int] = set()
+        for operation in self.later:
+            touched.update(units(operation, len(whole), PAGE))
+            apply(whole, operation)
+        self.later = []
+        # The length is no page's: it went to the journal of the file system.
+        self.certain.extend(bytes(max(0, len(whole) - len(self.certain))))
+        del self.certain[len(whole):]
+        self.doubtful.update({index: bytes(whole[index * PAGE:(index + 1) * PAGE]) for index in touched})
+
+    def _recall(self, index: int) -> None:
+        page = self.doubtful.pop(index, None)
+        if page is not None:
+            self.certain[index * PAGE:index * PAGE + len(page)] = page
 
     def cut(self, style: str, choices: random.Random) -> bytearray:
         """The bytes that a power cut leaves."""
         data = bytearray(self.certain)
+        if style == "all" or (style == "pages" and choices.random() < 0.5):
+            for index, page in sorted(self.doubtful.items()):
+                if style == "all" or choices.random() < 0.5:
+                    data[index * PAGE:index * PAGE + len(page)] = page
         if style in ("prefix", "all"):
             count = len(self.later) if style == "all" else choices.randint(0, len(self.later))
             for operation in self.later[:count]:
                 apply(data, operation)
         elif style in ("pages", "sectors"):
-            self._cut_units(data, 4_096 if style == "pages" else 512, choices)
+            self._cut_units(data, PAGE if style == "pages" else 512, choices)
         return data
 
     def _cut_units(self, data: bytearray, unit: int, choices: random.Random) -> None:
@@ -56,7 +88,8 @@ class File:
                 touches[index] = touches.get(index, 0) + 1
         luck = choices.choice((0.1, 0.5, 0.9))
         left = {
-            index: choices.randint(1, count) if choices.random() < luck else 0 for index, count in sorted(touches.items())}
+            index: choices.randint(1, count) if choices.random() < luck else 0
+            for index, count in sorted(touches.items())}
         widest = max(lengths)
         data.extend(bytes(widest - len(data)))
         for before, operation in zip(lengths, self.later):
@@ -160,12 +193,18 @@ class Disk:
         """Takes a call in."""
         if operation.kind == "sync":
             self._sync(operation.inode)
+        elif operation.kind == "failed sync":
+            self._fail(operation.inode)
         elif operation.kind in ("create", "mkdir", "rename", "unlink", "rmdir"):
             if operation.kind == "create":
                 self.files.setdefault(operation.inode, File())
             self.names.later.append(operation)
         else:
             self.files.setdefault(operation.inode, File()).later.append(operation)
+
+    def _fail(self, inode: int) -> None:
+        if inode in self.files:
+            self.files[inode].fail()
 
     def _sync(self, inode: int) -> None:
         if inode in self.files:

@@ -4,19 +4,22 @@
     python3 bench/faults/run.py [SCENARIO ...] [--long] [--loops N] [--first N] [--seed S]
         [--larderd PATH] [--json FILE] [--keep DIR]
 
-A scenario drives a real daemon under load by the Python client (Clients/python) and writes down every acknowledgement in a
-journal outside the daemon (journal.py). Then something breaks. The daemon is started again, and all that it serves is
+A scenario drives a real daemon under load by the Python client (Clients/python) and writes down every acknowledgement
+in a journal outside the daemon (journal.py). Then something breaks. The daemon is started again, and all that it serves is
 compared with the journal, every byte of it (check.py):
-  - what was acknowledged as committed is there (after a power cut: as durable), unless it was evicted and `explain` says so;
+  - what was acknowledged as committed is there (after a power cut: as durable), unless it was evicted and `explain`
+    says so;
   - no byte is wrong: contents follow from a number, so that any byte can be checked without keeping it (content.py);
   - nothing is there that was never put, or was dropped or truncated;
   - the resume point is what the journal says, no id is given twice, and the daemon takes and serves what is new.
 A daemon that ends by a signal of its own making is a finding in every scenario.
 
-Faults come from signals, limits of the process, small file systems, flipped bits, and a shim between daemon and C library
-(shim.c) that fails, tears or kills at the n-th call, moves the clock, and records writes for power cuts (recording.py).
-What is random follows from the seed, which is printed; threads and the kernel add chance of their own.
-Docs/TESTING.md says what each scenario proves and what would falsify it. Exit codes: 0 no promise was broken; 1 one was.
+Faults come from signals, limits of the process, small file systems, flipped bits, and a shim between daemon and C
+library (shim.c) that fails, tears or kills at the n-th call, moves the clock, and records writes for power cuts
+(recording.py). What is random follows from the seed, which is printed; threads and the kernel add chance of their own.
+`self-test` breaks each promise itself and requires that it is found.
+
+Docs/TESTING.md says what each scenario proves and what would falsify it. Exit code 0: no promise was broken.
 """
 
 import argparse
@@ -33,13 +36,14 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import shim  # noqa: E402
 from context import Context, Result, Skipped  # noqa: E402
-from scenarios import flips, io_errors, kill, limits, power  # noqa: E402
+from scenarios import flips, io_errors, kill, limits, power, selftest  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILT = os.path.join(HERE, "..", "..", ".build", "release", "larderd")
 
 # Name: function, loops in the short run, loops in the long run.
 SCENARIOS = {
+    "self-test": (selftest.self_test, 1, 1),
     "sigkill": (kill.sigkill, 50, 500),
     "sigkill-at-cap": (kill.sigkill_at_cap, 10, 100),
     "power-cuts": (power.power_cuts, 80, 1_000),
@@ -57,7 +61,8 @@ SCENARIOS = {
 def arguments() -> argparse.Namespace:
     """What was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIOS)}; all if none is named")
+    parser.add_argument(
+        "scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIOS)}; all if none is named")
     parser.add_argument("--long", action="store_true", help="as many loops as the figures in bench/RESULTS.md stand on")
     parser.add_argument("--loops", type=int, help="so many loops of each scenario")
     parser.add_argument("--first", type=int, default=0, help="begins with this loop, to repeat one of a run")

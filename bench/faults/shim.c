@@ -6,8 +6,7 @@
 //   LARDER_FAULTS_RECORD      where to append records to; absent: nothing is recorded
 //
 // Watched calls are serialised by one lock, so that the record's order is the order of the calls. What goes through a
-// writable map is not seen: Larder writes no data that way (LMDB without MDB_WRITEMAP; lock.mdb is worth nothing after a
-// crash).
+// map is not seen: Larder writes no data that way (LMDB without MDB_WRITEMAP; lock.mdb is worth nothing after a crash).
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -28,11 +27,13 @@
 #include <unistd.h>
 
 enum {
-    CALL_WRITE = 1, CALL_SYNC = 2, CALL_TRUNCATE = 4, CALL_FALLOCATE = 8, CALL_RENAME = 16, CALL_OPEN = 32, CALL_READ = 64,
-    CALL_UNLINK = 128, CALL_MKDIR = 256
+    CALL_WRITE = 1, CALL_SYNC = 2, CALL_TRUNCATE = 4, CALL_FALLOCATE = 8, CALL_RENAME = 16, CALL_OPEN = 32,
+    CALL_READ = 64, CALL_UNLINK = 128, CALL_MKDIR = 256
 };
 enum { ACT_NONE, ACT_EIO, ACT_ENOSPC, ACT_TEAR_EIO, ACT_SHORT, ACT_KILL, ACT_TEAR_KILL, ACT_ENOSPC_TEAR };
-enum { OP_CREATE = 1, OP_WRITE, OP_TRUNCATE, OP_PUNCH, OP_SYNC, OP_RENAME, OP_UNLINK, OP_MKDIR, OP_RMDIR };
+enum {
+    OP_CREATE = 1, OP_WRITE, OP_TRUNCATE, OP_PUNCH, OP_SYNC, OP_RENAME, OP_UNLINK, OP_MKDIR, OP_RMDIR, OP_SYNC_FAILED
+};
 
 // Written by the harness while the daemon runs; `seen` and `failed` are written here.
 struct control {
@@ -232,16 +233,25 @@ ssize_t pread64(int fd, void *bytes, size_t count, off_t offset) { return pread(
     pthread_mutex_unlock(&lock); \
     return result
 
+// A sync that fails is recorded too: what it was to write may never be, and a later one that succeeds tells nothing.
+static int watched_sync(int fd, int (*real)(int)) {
+    pthread_mutex_lock(&lock);
+    uint64_t start_ns = now();
+    int result = refuse(next_action(CALL_SYNC));
+    if (result == 0) result = real(fd);
+    note(result == 0 ? OP_SYNC : OP_SYNC_FAILED, start_ns, watched[fd], 0, 0, NULL, NULL);
+    pthread_mutex_unlock(&lock);
+    return result;
+}
+
 int fdatasync(int fd) {
     REAL(int, fdatasync, int);
-    if (!inode_of(fd)) return real_fdatasync(fd);
-    WATCHED(CALL_SYNC, fd, real_fdatasync(fd), OP_SYNC, 0, 0);
+    return inode_of(fd) ? watched_sync(fd, real_fdatasync) : real_fdatasync(fd);
 }
 
 int fsync(int fd) {
     REAL(int, fsync, int);
-    if (!inode_of(fd)) return real_fsync(fd);
-    WATCHED(CALL_SYNC, fd, real_fsync(fd), OP_SYNC, 0, 0);
+    return inode_of(fd) ? watched_sync(fd, real_fsync) : real_fsync(fd);
 }
 
 int ftruncate(int fd, off_t length) {

@@ -10,10 +10,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 # Kinds of calls, a bit mask: CALL_* of shim.c. msync is not among them: Larder and LMDB without MDB_WRITEMAP make none.
 CALLS = {
-    "write": 1, "sync": 2, "truncate": 4, "fallocate": 8, "rename": 16, "open": 32, "read": 64, "unlink": 128, "mkdir": 256,
+    "write": 1, "sync": 2, "truncate": 4, "fallocate": 8, "rename": 16, "open": 32, "read": 64, "unlink": 128,
+    "mkdir": 256,
 }
-# What becomes of a call: ACT_* of shim.c. "short" does half of a write and says so; "tear-*" does half and then fails or
-# dies.
+# What becomes of a call: ACT_* of shim.c. "short" does half of a write and says so; "tear-*" does half and then fails
+# or dies.
 ACTIONS = {
     "EIO": 1, "ENOSPC": 2, "tear-EIO": 3, "short": 4, "kill": 5, "tear-kill": 6, "tear-ENOSPC": 7,
 }
@@ -54,7 +55,7 @@ class Shim:
         struct.pack_into("<I", self._map, 0, armed)
 
     def arm(self, calls: list[str], action: str, skip: int = 0, fail: int = 1) -> None:
-        """After `skip` more calls of these kinds the next `fail` of them suffer `action` (FOR_EVER: all that follow)."""
+        """After `skip` more calls of these kinds the next `fail` suffer `action` (FOR_EVER: all that follow)."""
         self._write(1, sum(CALLS[call] for call in calls), ACTIONS[action], skip, fail)
 
     def disarm(self) -> None:
@@ -89,12 +90,12 @@ class Operation(NamedTuple):
     payload: memoryview
 
 
-_KINDS = ("", "create", "write", "truncate", "punch", "sync", "rename", "unlink", "mkdir", "rmdir")
+_KINDS = ("", "create", "write", "truncate", "punch", "sync", "rename", "unlink", "mkdir", "rmdir", "failed sync")
 _RECORD = struct.Struct("<QQIIQQQ")
 
 
 def read_record(path: str) -> Iterator[Operation]:
-    """The calls in the order in which they were made. One that is cut off at the end (the daemon was killed) is left out."""
+    """The calls in the order in which they were made. One that the daemon's death has cut off is left out."""
     with open(path, "rb") as file:
         data = memoryview(file.read())
     position = 0
@@ -106,5 +107,6 @@ def read_record(path: str) -> Iterator[Operation]:
             return
         names = bytes(data[position:position + path_bytes]).decode().split("\0")[:-1]
         position += path_bytes
-        yield Operation(start, end, _KINDS[op], inode, offset, length, tuple(names), data[position:position + payload_bytes])
+        payload = data[position:position + payload_bytes]
+        yield Operation(start, end, _KINDS[op], inode, offset, length, tuple(names), payload)
         position += payload_bytes

@@ -35,6 +35,8 @@ class Profile:
     may_refuse: tuple[type, ...] = ()
     # True where chunks may be gone at any time.
     evicts: bool = False
+    # How often all is made durable, in 100 operations.
+    syncs: int = 2
     # True where sessions without state may be gone.
     forgets_empty: bool = False
 
@@ -65,8 +67,7 @@ class Worker:
     def run(self) -> None:
         """Works until told to stop, or until the daemon is gone."""
         try:
-            with larder.connect(self.socket, name=f"faults {self.number}", timeout=self.profile.timeout_seconds) as client:
-                self.client = client
+            with self.connect() as client:
                 while not self.stopping.is_set():
                     try:
                         self.declared = self.declared or client.declare_model(MODEL)
@@ -83,10 +84,15 @@ class Worker:
         except (Finding, Exception) as error:  # Reported by whoever joins this thread.
             self.failure = error
 
+    def connect(self) -> larder.Client:
+        """The worker's own connection."""
+        self.client = larder.connect(
+            self.socket, name=f"faults {self.number}", timeout=self.profile.timeout_seconds)
+        return self.client
+
     def run_for(self, operations: int) -> None:
         """Does so many things, in the thread that calls. Raises what goes wrong."""
-        with larder.connect(self.socket, name=f"faults {self.number}", timeout=self.profile.timeout_seconds) as client:
-            self.client = client
+        with self.connect() as client:
             self.declared = client.declare_model(MODEL)
             for self.operations in range(operations):
                 self.act()
@@ -104,7 +110,7 @@ class Worker:
             return
         actions = (
             (self.put, 60), (self.read, 12), (self.create, 4), (self.fork, 7), (self.truncate, 7), (self.drop, 3),
-            (self.sync, 2), (self.hint, 5))
+            (self.sync, self.profile.syncs), (self.hint, 5))
         action = self.random.choices([one for one, _ in actions], [weight for _, weight in actions])[0]
         if action in (self.create, self.sync):
             action()
@@ -141,7 +147,7 @@ class Worker:
         level = self.random.choices((ACCEPTED, COMMITTED, DURABLE), self.profile.levels)[0]
         keyed = history.root < 4 and start < 1_024
         alone = keyed and self.random.random() < 0.5
-        # By key alone the daemon may yet find, when it writes it, that what the key names is gone, and then nobody is told.
+        # When the daemon writes it, what the key names may be gone, and then nobody is told of an accepted one.
         is_promised = level > ACCEPTED or not keyed
         step = history.add("put", level=level, **{"holds" if is_promised else "open": dict(puts)})
         results = self.attempt(step, lambda: self.send(history, puts, level, keyed, alone))
@@ -166,7 +172,8 @@ class Worker:
         for _ in range(3):
             # What a key names may not be there, or go while it is put.
             again = [
-                index for index, result in enumerate(results) if isinstance(result, (larder.Miss, larder.Busy)) and keyed]
+                index for index, result in enumerate(results)
+                if isinstance(result, (larder.Miss, larder.Busy)) and keyed]
             if not again:
                 break
             repeated = self.client.put_from(
@@ -259,13 +266,15 @@ class Worker:
 
     def sync(self) -> None:
         """Asks for all that was committed to survive power loss."""
-        start_ns = time.monotonic_ns()
-        try:
-            self.client.sync()
-        except larder.Refusal as error:
-            self.note_refusal(error)
-            return
-        self.journal.note_sync(start_ns)
+        for _ in range(2):
+            start_ns = time.monotonic_ns()
+            try:
+                self.client.sync()
+                self.journal.note_sync(start_ns)
+                return
+            except larder.Refusal as error:
+                # Asked for again at once: then it must be true.
+                self.note_refusal(error)
 
     def hint(self, history: History) -> None:
         """Retains, pins or demotes: changes nothing of what is stored."""

@@ -146,7 +146,7 @@ def _starts(daemon, result: Result, is_reset: bool) -> bool:
 
 
 def _use(daemon, journal: Journal, result: Result, must_write: bool) -> int:
-    """Reads all, writes, and reads all again; then ends the daemon. Returns what it ended with, negative for a signal."""
+    """Reads all, writes, and reads all again; then ends the daemon. Returns its end, negative for a signal."""
     try:
         with larder.connect(daemon.socket, timeout=30) as client:
             for _ in range(2):
@@ -199,7 +199,7 @@ def _read(client: larder.Client, journal: Journal, result: Result) -> None:
 
 
 def _write(client: larder.Client, result: Result, must: bool) -> None:
-    """Makes the daemon use its free pages. Under its feet a store may have become one that takes nothing until a restart."""
+    """Makes the daemon use its free pages. A store that was damaged under it may take nothing until a restart."""
     try:
         probe(client, Journal(), may_be_full=True)
         client.sync()

@@ -23,7 +23,8 @@ PROFILE = Profile(sessions=4, tokens=768, levels=(0, 6, 2), may_refuse=BY_A_BAD_
 # Calls, and what becomes of them.
 FAULTS = tuple(
     (calls, action)
-    for calls in (["write"], ["sync"], ["write", "sync"], ["truncate", "fallocate"], ["rename", "unlink"], ["open", "read"])
+    for calls in (
+        ["write"], ["sync"], ["write", "sync"], ["truncate", "fallocate"], ["rename", "unlink"], ["open", "read"])
     for action in ("EIO", "ENOSPC")
 ) + tuple((["write"], action) for action in ("tear-EIO", "tear-ENOSPC", "short"))
 
@@ -146,7 +147,9 @@ def disk_full(context: Context, result: Result) -> None:
         subprocess.run(["umount", place], check=True)
 
 
-def _fill_once(daemon: Daemon, journal: Journal, choices: random.Random, ballast: str, seed: int, result: Result) -> None:
+def _fill_once(
+    daemon: Daemon, journal: Journal, choices: random.Random, ballast: str, seed: int, result: Result
+) -> None:
     if not daemon.is_running:
         daemon.start()
     crew = Crew(2, daemon.socket, journal, PROFILE, seed).start()

@@ -11,7 +11,8 @@ from larder_client import larder
 from workload import Crew, Profile
 
 # What a store that is full of others' state may answer.
-AT_THE_CAP = (larder.Full, larder.Overlap, larder.Conflict, larder.Miss, larder.Declined, larder.Busy, larder.InvalidArgument)
+AT_THE_CAP = (
+    larder.Full, larder.Overlap, larder.Conflict, larder.Miss, larder.Declined, larder.Busy, larder.InvalidArgument)
 
 
 def sigkill(context: Context, result: Result) -> None:

@@ -79,7 +79,7 @@ def _take_arenas(path: str) -> int:
 
 
 def memory(context: Context, result: Result) -> None:
-    """An address space that is too small for what is asked: refused or dropped, never damaged, and served again after."""
+    """An address space too small for what is asked: refused or dropped, never damaged, and served again after."""
     for loop in context.range:
         choices = random.Random(f"{context.seed}/memory/{loop}")
         with result.attempt(f"loop {loop}"):
@@ -122,8 +122,8 @@ def _memory_once(context: Context, result: Result, choices: random.Random, seed:
 
 
 def clock(context: Context, result: Result) -> None:
-    """A wall clock that jumps by days, forward and back, under load and over restarts: nothing expires that has no time to
-    live, no deadline of a request hangs on it, and what has one expires once its time has passed."""
+    """A wall clock that jumps by days, forward and back, under load and over restarts: nothing expires that has no time
+    to live, no deadline of a request hangs on it, and what has one expires once its time has passed."""
     journal = Journal()
     daemon = context.daemon("clock", "64MiB", shimmed=True)
     offset = 0

@@ -12,6 +12,7 @@ from findings import Finding
 from journal import DURABLE, Journal
 from larder_client import larder
 from recording import STYLES, Disk
+from scenarios.io_errors import BY_A_BAD_DISK
 from scenarios.kill import AT_THE_CAP
 from shim import read_record
 from workload import Crew, Profile
@@ -33,6 +34,8 @@ class Kind:
     moves_cap: bool = False
     # True if the daemon is stopped and started on the way, with less than the file's length: the file is rewritten.
     restarts: bool = False
+    # True if syncs fail now and then. What is acknowledged after that must be true all the same.
+    fails_syncs: bool = False
 
 
 KINDS = (
@@ -43,6 +46,10 @@ KINDS = (
     Kind("cap lowered", "24MiB", 1, Profile(
         sessions=12, tokens=1_024, levels=(0, 4, 4), pauses_seconds=0.02, may_refuse=AT_THE_CAP, evicts=True),
         moves_cap=True, restarts=True),
+    Kind("failed syncs", "64MiB", 1, Profile(
+        sessions=4, tokens=768, chunk_tokens=(16, 32), levels=(0, 4, 4), pauses_seconds=0.05, may_refuse=BY_A_BAD_DISK,
+        syncs=60),
+        fails_syncs=True),
 )
 
 
@@ -74,7 +81,7 @@ def _recording(context: Context, result: Result, kind: Kind, number: int, cuts: 
     os.unlink(record)
     result.count(recordings=1, recorded_calls=len(operations), recorded_durable=journal.counts["acknowledged_durable"])
     choices = random.Random(f"{context.seed}/power/{number}")
-    moments = sorted(choices.randrange(len(operations) + 1) for _ in range(cuts))
+    moments = _moments(operations, cuts, choices)
     for journaled in (True, False):
         disk = Disk(os.path.realpath(daemon.data_directory), journaled)
         fed = 0
@@ -85,6 +92,18 @@ def _recording(context: Context, result: Result, kind: Kind, number: int, cuts: 
             if index % 2 == journaled:
                 _cut(context, result, kind, journal, disk, operations, moment, f"{context.seed}/power/{number}/{index}")
     context.remove(os.path.dirname(daemon.data_directory))
+
+
+def _moments(operations, cuts: int, choices: random.Random) -> list[int]:
+    """Before which calls to cut: any of them, a tenth of the first hundred, and half soon after syncs that failed."""
+    failed = [index for index, operation in enumerate(operations) if operation.kind == "failed sync"]
+    moments = []
+    for _ in range(cuts):
+        if failed and choices.random() < 0.5:
+            moments.append(min(choices.choice(failed) + choices.randint(1, 16), len(operations)))
+        else:
+            moments.append(choices.randrange(100 if choices.random() < 0.1 else len(operations) + 1))
+    return sorted(min(moment, len(operations)) for moment in moments)
 
 
 def _work(daemon, journal: Journal, kind: Kind, seed: int) -> None:
@@ -99,7 +118,10 @@ def _work(daemon, journal: Journal, kind: Kind, seed: int) -> None:
                     client.set_cap(random.Random(seed).choice((5, 6, 8)) << 20)
                     time.sleep(0.5)
                     client.set_cap(24 << 20)
+            if kind.fails_syncs:
+                daemon.shim.arm(["sync"], "EIO", random.Random(deadline).randrange(20), 1)
             time.sleep(0.1)
+        daemon.shim.disarm()
         crew.stop()
         if kind.restarts:
             daemon.require_no_crash(daemon.stop())
@@ -107,7 +129,9 @@ def _work(daemon, journal: Journal, kind: Kind, seed: int) -> None:
             daemon.start()
 
 
-def _cut(context: Context, result: Result, kind: Kind, journal: Journal, disk: Disk, operations, moment: int, seed: str):
+def _cut(
+    context: Context, result: Result, kind: Kind, journal: Journal, disk: Disk, operations, moment: int, seed: str
+) -> None:
     """Cuts the power before call number `moment`, opens what is left with a real daemon, and checks it."""
     choices = random.Random(seed)
     style = choices.choice(STYLES)
