@@ -20,6 +20,8 @@ class Seen:
     # Chunks that are listed and were answered `damaged` or `miss`.
     damaged: list[Key] = field(default_factory=list)
     missing: list[Key] = field(default_factory=list)
+    # Bytes that were compared.
+    byte_count: int = 0
 
 
 def resume_point(holds: dict[Key, Held]) -> int:
@@ -61,6 +63,7 @@ def read_session(client: larder.Client, session: larder.Session) -> Seen:
             if number is None:
                 raise Finding("wrong byte", f"{session.namespace}/{session.name} component {key[0]} offset {key[1]}")
             seen.holds[key] = Held(one.tokens, number)
+            seen.byte_count += len(data)
     return seen
 
 
@@ -179,6 +182,7 @@ def check(client: larder.Client, journal: Journal, expected: Expectation, rebase
                 _verify(client, seen)
             counts["sessions"] += 1
             counts["chunks"] += len(seen.holds)
+            counts["bytes"] += seen.byte_count
             point = seen.session.resume().offset
             if point != resume_point(seen.holds) and not expected.damages and not expected.evicts:
                 raise Finding(

@@ -5,8 +5,8 @@
         [--larderd PATH] [--json FILE] [--keep DIR]
 
 A scenario drives a real daemon under load by the Python client (Clients/python) and writes down every acknowledgement
-in a journal outside the daemon (journal.py). Then something breaks. The daemon is started again, and all that it serves is
-compared with the journal, every byte of it (check.py):
+in a journal outside the daemon (journal.py). Then something breaks. The daemon is started again, and all that it serves
+is compared with the journal, every byte of it (check.py):
   - what was acknowledged as committed is there (after a power cut: as durable), unless it was evicted and `explain`
     says so;
   - no byte is wrong: contents follow from a number, so that any byte can be checked without keeping it (content.py);

@@ -53,6 +53,8 @@ class Worker:
         self.namespace = f"worker {number}"
         self.stopping = threading.Event()
         self.failure: BaseException | None = None
+        # How its connection ended, where that was not of its own will.
+        self.cut_off: BaseException | None = None
         self.client: larder.Client | None = None
         self.declared: larder.DeclaredModel | None = None
         self.handles: dict[str, larder.Session] = {}
@@ -79,8 +81,8 @@ class Worker:
                     self.operations += 1
                     if self.profile.pauses_seconds:
                         time.sleep(self.random.random() * self.profile.pauses_seconds)
-        except ENDS:
-            pass
+        except ENDS as error:
+            self.cut_off = error
         except (Finding, Exception) as error:  # Reported by whoever joins this thread.
             self.failure = error
 
@@ -378,8 +380,8 @@ class Crew:
             thread.start()
         return self
 
-    def stop(self, seconds: float = 90.0) -> None:
-        """Lets them finish what they do. Raises what one of them found."""
+    def stop(self, seconds: float = 90.0, may_be_cut_off: bool = False) -> None:
+        """Lets them finish what they do. Raises what one of them found; a connection that ended is a Finding, too."""
         for worker in self.workers:
             worker.stopping.set()
         for worker, thread in zip(self.workers, self.threads):
@@ -388,6 +390,8 @@ class Crew:
                 raise Finding("hangs", f"worker {worker.number} did not get an answer within {seconds} s")
             if worker.failure:
                 raise worker.failure
+            if worker.cut_off and not may_be_cut_off:
+                raise Finding("cut off", f"worker {worker.number} lost its connection: {worker.cut_off}")
 
     @property
     def operations(self) -> int:

@@ -22,6 +22,8 @@ SIDECARS = ("shard-0/heat", "larderd.lock", "shard-0/lock.mdb")
 # One flip of so many is made under a daemon that runs; the others while none does.
 LIVE = 4
 BITS = (1, 1, 1, 2, 8, 64)
+# How many contents a flip in such a page may cost, if the store opens: damage stays where it is. The index has no bound.
+MOST_LOST = {"value": 1, "free": 0, "older meta": 0, **{name: 0 for name in SIDECARS}}
 
 
 def bit_flips(context: Context, result: Result) -> None:
@@ -48,7 +50,9 @@ def bit_flips(context: Context, result: Result) -> None:
         with result.attempt(what):
             try:
                 flip = lambda: _flip(os.path.join(daemon.data_directory, file), places, choices)  # noqa: E731
-                _survive(daemon, journal, flip, result, is_live=choices.randrange(LIVE) == 0, is_reset=resets)
+                most = MOST_LOST.get(kind, len(places) << 20)
+                is_live = choices.randrange(LIVE) == 0
+                _survive(daemon, journal, flip, result, is_live, resets, most)
             except (Finding, DidNotStart):
                 context.keep(daemon, f"flip {loop}")
                 raise
@@ -95,12 +99,15 @@ def _flip(path: str, places: list[int], choices: random.Random) -> None:
     with open(path, "r+b", buffering=0) as file:
         for place in places:
             file.seek(place)
-            byte = file.read(1)[0]
-            file.seek(place)
-            file.write(bytes([byte ^ 1 << choices.randrange(8)]))
+            byte = file.read(1)
+            if byte:  # A daemon that has started since may have made it shorter.
+                file.seek(place)
+                file.write(bytes([byte[0] ^ 1 << choices.randrange(8)]))
 
 
-def _survive(daemon, journal: Journal, flip, result: Result, is_live: bool, is_reset: bool) -> None:
+def _survive(
+    daemon, journal: Journal, flip, result: Result, is_live: bool, is_reset: bool, most_lost: int
+) -> None:
     """Damages the store and uses the daemon; it may be started once more, and must serve then."""
     if is_live:
         # LMDB trusts its map, so that it may end the daemon from within. It must not be Larder's own code that does.
@@ -114,7 +121,7 @@ def _survive(daemon, journal: Journal, flip, result: Result, is_live: bool, is_r
         flip()
         if not _starts(daemon, result, is_reset):
             return
-        code = _use(daemon, journal, result, must_write=True)
+        code = _use(daemon, journal, result, must_write=True, most_lost=most_lost)
         if code == 0:
             return
         result.find("crash", f"the store was opened, and ended the daemon by signal {-code}: {daemon.said()}")
@@ -145,12 +152,14 @@ def _starts(daemon, result: Result, is_reset: bool) -> bool:
     return False
 
 
-def _use(daemon, journal: Journal, result: Result, must_write: bool) -> int:
+def _use(daemon, journal: Journal, result: Result, must_write: bool, most_lost: int = 1 << 30) -> int:
     """Reads all, writes, and reads all again; then ends the daemon. Returns its end, negative for a signal."""
     try:
         with larder.connect(daemon.socket, timeout=30) as client:
             for _ in range(2):
-                _read(client, journal, result)
+                lost = _read(client, journal, result)
+                if lost > most_lost:
+                    raise Finding("spreads", f"{lost} contents are gone, where at most {most_lost} were damaged")
                 _write(client, result, must_write)
     except larder.ProtocolViolation as error:
         # A list that goes back, say: the tree is damaged under the daemon's feet, and the client has noticed.
@@ -171,18 +180,22 @@ def _use(daemon, journal: Journal, result: Result, must_write: bool) -> int:
     return min(code, 0)
 
 
-def _read(client: larder.Client, journal: Journal, result: Result) -> None:
-    """Pages in all that is listed; whatever is served must be what was put at that place."""
+def _read(client: larder.Client, journal: Journal, result: Result) -> int:
+    """Pages in all that is listed; whatever is served must be what was put at that place. Returns how many contents
+    were not served where they should have been."""
     declared = client.declare_model(MODEL)
     known = {(history.namespace, history.name): history for history in journal.all()}
     outcomes: Counter = Counter()
+    lost: set[int] = set()
     for history in known.values():
         try:
             session = client.open_session(history.namespace, history.name, declared, create=False)
             seen: Seen = read_session(client, session)
         except larder.Refusal as error:
             outcomes[f"refused_{type(error).__name__}"] += 1
+            lost.update(held.content for held in history.base.values())
             continue
+        lost.update(held.content for key, held in history.base.items() if key not in seen.holds)
         for key, held in seen.holds.items():
             if history.base.get(key) != held:
                 raise Finding("wrong byte", f"{history.namespace}/{history.name} serves another chunk at {key}")
@@ -196,6 +209,7 @@ def _read(client: larder.Client, journal: Journal, result: Result) -> None:
         except larder.Refusal:
             outcomes["refused_resume"] += 1
     result.count(**outcomes)
+    return len(lost)
 
 
 def _write(client: larder.Client, result: Result, must: bool) -> None:

@@ -164,7 +164,7 @@ def _fill_once(
     if choices.random() < 0.4:
         # Full, and killed, and started on a full disk.
         daemon.require_no_crash(daemon.kill())
-        crew.stop()
+        crew.stop(may_be_cut_off=True)
         try:
             daemon.start()
             with larder.connect(daemon.socket) as client:

@@ -87,7 +87,7 @@ def _kill_once(daemon, journal: Journal, profile: Profile, choices: random.Rando
         daemon.signal(15)
         time.sleep(choices.random() * 0.03)
     code = daemon.kill()
-    crew.stop()
+    crew.stop(may_be_cut_off=True)
     daemon.require_no_crash(code)
     if code not in (-9, 0):
         raise Finding("exit", f"the daemon ended with {code}: {daemon.said()}")

@@ -94,17 +94,18 @@ def _memory_once(context: Context, result: Result, choices: random.Random, seed:
         taken = int(file.read().split()[0]) * 4_096
     daemon.stop()
     # A little more than an idle daemon has: some threads and a few frames.
-    daemon.address_space = taken + choices.randrange(8 << 20, 160 << 20)
+    daemon.address_space = taken + choices.randrange(1 << 20, 64 << 20)
     daemon.start()
     profile = Profile(
-        sessions=4, tokens=8_192, large_tokens=4_096, levels=(0, 6, 2),
+        sessions=4, tokens=8_192, large_tokens=4_096, levels=(0, 6, 2), timeout_seconds=4,
         may_refuse=(*AT_THE_CAP, larder.StorageFault, larder.InternalFault))
     try:
         crew = Crew(6, daemon.socket, journal, profile, seed).start()
         time.sleep(1.0)
         still_runs = daemon.is_running
         code = 0 if still_runs else daemon.kill()
-        crew.stop()
+        crew.stop(may_be_cut_off=True)
+        result.count(workers_cut_off=sum(1 for worker in crew.workers if worker.cut_off))
         if not still_runs:
             result.count(deaths=1)
             daemon.require_no_crash(code)
