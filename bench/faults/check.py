@@ -141,7 +141,9 @@ def compare(history: History, seen: Seen | None, expected: Expectation, syncs) -
     if not lost or expected.damages:
         return
     if expected.evicts and seen:
-        held = [key for key in lost if key in history.pinned and history.now().get(key) == history.pinned[key]]
+        # Pins hold now, not at a moment in the past.
+        pinned = history.pinned if expected.at_ns is None else {}
+        held = [key for key in lost if key in pinned and history.now().get(key) == pinned[key]]
         told = "they were pinned" if held else _unexplained(seen, history, lost)
         if told is None:
             return

@@ -79,11 +79,18 @@ class Result:
     seconds: float = 0.0
     skipped: str = ""
     failed_last: bool = False
+    _said: float = field(default_factory=time.monotonic)
 
     def count(self, **amounts: int) -> None:
         """Adds to counters."""
         for name, amount in amounts.items():
             self.counts[name] = self.counts.get(name, 0) + amount
+
+    def tick(self, done: int, loops: int) -> None:
+        """Says how far a long scenario is, once a minute."""
+        if time.monotonic() - self._said > 60:
+            self._said = time.monotonic()
+            print(f"  {done} of {loops}", flush=True)
 
     def find(self, kind: str, what: str) -> None:
         """Notes a broken promise, and says so at once."""

@@ -22,7 +22,7 @@ SIDECARS = ("shard-0/heat", "larderd.lock", "shard-0/lock.mdb")
 # One flip of so many is made under a daemon that runs; the others while none does.
 LIVE = 4
 BITS = (1, 1, 1, 2, 8, 64)
-# How many contents a flip in such a page may cost, if the store opens: damage stays where it is. The index has no bound.
+# How many contents a flip in such a page may cost, if the store opens: damage stays where it is. Index: no bound.
 MOST_LOST = {"value": 1, "free": 0, "older meta": 0, **{name: 0 for name in SIDECARS}}
 
 
@@ -41,6 +41,7 @@ def bit_flips(context: Context, result: Result) -> None:
     resets = "--on-corruption" in subprocess.run([context.program, "--help"], capture_output=True, text=True).stdout
     daemon = context.daemon("flipped", "32MiB", ("--on-corruption", "reset") if resets else (), in_memory=True)
     for loop in context.range:
+        result.tick(loop - context.first, context.loops)
         choices = random.Random(f"{context.seed}/flip/{loop}")
         context.remove(daemon.data_directory)
         shutil.copytree(original.data_directory, daemon.data_directory)

@@ -35,6 +35,7 @@ def io_errors(context: Context, result: Result) -> None:
     daemon = context.daemon("io", "64MiB", ("--queue-wait-seconds", "1"), shimmed=True)
     try:
         for loop in context.range:
+            result.tick(loop - context.first, context.loops)
             choices = random.Random(f"{context.seed}/io/{loop}")
             calls, action = FAULTS[loop % len(FAULTS)]
             fail = choices.choice((1, 1, 3, 20, FOR_EVER))

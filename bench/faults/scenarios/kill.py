@@ -37,6 +37,7 @@ def _kills(
     native = daemon.shim
     try:
         for loop in loops:
+            result.tick(loop - context.first, context.loops)
             choices = random.Random(f"{context.seed}/{loop}")
             with result.attempt(f"loop {loop}"):
                 # Every other daemon runs without the shim between it and the kernel.

@@ -90,6 +90,7 @@ def _recording(context: Context, result: Result, kind: Kind, number: int, cuts: 
                 disk.feed(operation)
             fed = moment
             if index % 2 == journaled:
+                result.tick(result.counts.get("cuts", 0) + result.counts.get("cuts_strict", 0), context.loops)
                 _cut(context, result, kind, journal, disk, operations, moment, f"{context.seed}/power/{number}/{index}")
     context.remove(os.path.dirname(daemon.data_directory))
 
@@ -160,4 +161,8 @@ def _cut(
         finally:
             daemon.kill()
             context.remove(os.path.dirname(daemon.data_directory))
-    result.count(cuts=1, strict_cuts=not disk.journaled, cuts_that_broke_a_promise=before != result.kinds)
+    broke = before != result.kinds
+    if disk.journaled:
+        result.count(cuts=1, broke_a_promise=broke)
+    else:
+        result.count(cuts_strict=1, broke_a_promise_strict=broke)
