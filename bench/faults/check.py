@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import content
 from findings import Finding
-from journal import COMMITTED, Held, History, Journal, Key
+from journal import COMMITTED, Candidate, Held, History, Journal, Key
 from larder_client import ELEMENT_TYPES, MODEL, WINDOW_TOKENS, Kind, larder
 
 PROBES = "probes"
@@ -93,27 +93,12 @@ class Expectation:
     forgets_empty: bool = False
 
 
-def _best(history: History, holds: dict[Key, Held] | None, expected: Expectation, syncs) -> tuple[list[Key], list[Key]]:
-    """The fewest differences from anything that the session may look like: what is lost, and what is a phantom."""
-    first = history.required(expected.level, expected.at_ns, syncs)
-    best = None
-    for certain in range(max(first, history.sent(expected.at_ns)), first - 1, -1):
-        differences = history.candidate(certain).differences(holds)
-        if not any(differences):
-            return differences
-        rank = (bool(differences[1]), len(differences[0]) + len(differences[1]))
-        if best is None or rank < best[0]:
-            best = (rank, differences)
-    return best[1]
-
-
-def _unexplained(seen: Seen, history: History, lost: list[Key]) -> str | None:
+def _unexplained(seen: Seen, holds: dict[Key, Held], lost: list[Key]) -> str | None:
     """What `explain` says of a chunk that is gone and was not evicted; None if it says so of none of them.
 
     It speaks of the first gap before an offset, and not beyond the session's end: chunks behind those go unjudged, and
     are what pins are for (workload.py).
     """
-    holds = history.now()
     for component, offset in sorted(lost)[:64]:
         if (component, offset) not in holds:
             continue
@@ -128,27 +113,40 @@ def _unexplained(seen: Seen, history: History, lost: list[Key]) -> str | None:
     return None
 
 
-def compare(history: History, seen: Seen | None, expected: Expectation, syncs) -> None:
-    """Raises a Finding unless a session is what the journal allows."""
-    where = f"{history.namespace}/{history.name}"
-    if seen is None and expected.forgets_empty and not history.now(at_most=True):
-        return
-    lost, phantoms = _best(history, seen.holds if seen else None, expected, syncs)
+def _judge(history: History, seen: Seen | None, expected: Expectation, candidate: Candidate) -> tuple[str, str] | None:
+    """What is wrong with a session if it is to be this candidate: kind and words; None if nothing is."""
+    lost, phantoms = candidate.differences(seen.holds if seen else None)
     if phantoms:
-        raise Finding("phantom", f"{where}: {_named(phantoms)} {_recent(history)}")
+        return "phantom", _named(phantoms)
+    if not lost or expected.damages:
+        return None
+    if not (expected.evicts and seen):
+        return "lost", _named(lost)
+    # Pins hold now, not at a moment in the past.
+    pinned = history.pinned if expected.at_ns is None else {}
+    if any(key in pinned and candidate.must.get(key) == pinned[key] for key in lost):
+        return "lost", f"{_named(lost)}: pinned"
+    told = _unexplained(seen, candidate.must, lost)
+    return ("lost", f"{_named(lost)}: {told}") if told else None
+
+
+def compare(history: History, seen: Seen | None, expected: Expectation, syncs) -> None:
+    """Raises a Finding unless a session is what the journal allows: its first n steps, for one n of those possible."""
+    where = f"{history.namespace}/{history.name}"
     if seen and (seen.damaged or seen.missing) and not expected.damages:
         raise Finding("damaged", f"{where}: damaged {_named(seen.damaged)}, listed but missing {_named(seen.missing)}")
-    if not lost or expected.damages:
+    if seen is None and expected.forgets_empty and not history.now(at_most=True):
         return
-    if expected.evicts and seen:
-        # Pins hold now, not at a moment in the past.
-        pinned = history.pinned if expected.at_ns is None else {}
-        held = [key for key in lost if key in pinned and history.now().get(key) == pinned[key]]
-        told = "they were pinned" if held else _unexplained(seen, history, lost)
-        if told is None:
+    first = history.required(expected.level, expected.at_ns, syncs)
+    wrong = []
+    for certain in range(max(first, history.sent(expected.at_ns)), first - 1, -1):
+        judgement = _judge(history, seen, expected, history.candidate(certain))
+        if judgement is None:
             return
-        raise Finding("lost", f"{where}: {_named(lost)}: {told}")
-    raise Finding("lost", f"{where}: {_named(lost)} {_recent(history)}")
+        wrong.append(judgement)
+    # What is lost compared with one state may be a phantom compared with another: the milder word is the truer.
+    kind, what = min(wrong)
+    raise Finding(kind, f"{where}: {what} {_recent(history)}")
 
 
 def _named(keys: list[Key]) -> str:

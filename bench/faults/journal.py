@@ -34,9 +34,11 @@ class Step:
     ack_ns: int | None = None
     # Of a put, what it stores; of a create, what a fork sees of its parent.
     holds: dict[Key, Held] = field(default_factory=dict)
-    # Items of a put that failed in a way that leaves open whether they are stored.
+    # What may be stored: items of a put that failed in a way that leaves it open, what a fork's parent had lost before.
     open: dict[Key, Held] = field(default_factory=dict)
     offset: int = 0
+    # What a truncate found evicted: it may have taken along what was remembered of that.
+    gone: set[Key] = field(default_factory=set)
     # True if the whole step was answered by a failure that leaves open whether it happened.
     is_open: bool = False
 
@@ -61,6 +63,7 @@ class Candidate:
             self.exists = True
             self.may_be_absent = not certain
             self.must = dict(step.holds)
+            self.may = {key: {held} for key, held in step.open.items()}
         elif step.kind == "put":
             for key, held in step.holds.items():
                 if certain:
@@ -78,6 +81,7 @@ class Candidate:
                 self.may = {
                     key: kept for key, every in self.may.items()
                     if (kept := {held for held in every if key[1] + held.tokens <= step.offset})}
+                self._loosen([key for key in step.gone if key in self.must])
             else:
                 self._loosen(gone)
         elif step.kind == "none":

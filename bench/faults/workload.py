@@ -1,4 +1,4 @@
-"""Workers that do, at random and repeatably, what workers do, and write down every acknowledgement."""
+"""A worker that does, at random and repeatably, what workers do, and writes down every acknowledgement."""
 
 import hashlib
 import random
@@ -81,6 +81,10 @@ class Worker:
                     self.operations += 1
                     if self.profile.pauses_seconds:
                         time.sleep(self.random.random() * self.profile.pauses_seconds)
+            # Pins end with the connection.
+            for history in self.journal.all():
+                if history.namespace == self.namespace:
+                    history.pinned = {}
         except ENDS as error:
             self.cut_off = error
         except (Finding, Exception) as error:  # Reported by whoever joins this thread.
@@ -234,8 +238,13 @@ class Worker:
         shared = {key: held for key, held in holds.items() if key[1] + held.tokens <= offset}
         step = child.add("create", holds=shared)
         session = self.attempt(step, lambda: self.session(history).fork(offset, name))
-        if session is not None:
-            self.learn(child, session)
+        if session is None:
+            return
+        self.learn(child, session)
+        if self.profile.evicts:
+            # What the parent had lost by then, the fork never had.
+            gone = set(step.holds) - self.listed(session)
+            step.open = {key: step.holds.pop(key) for key in gone}
 
     def is_unsure(self, history: History) -> bool:
         """True if the daemon may hold less than was asked of it, at this moment."""
@@ -257,7 +266,8 @@ class Worker:
     def truncate_at(self, history: History, offset: int) -> None:
         """Truncates a session at an offset."""
         step = history.add("truncate", offset=offset)
-        self.attempt(step, lambda: self.session(history).truncate(offset) or True)
+        if self.attempt(step, lambda: self.session(history).truncate(offset) or True) and self.profile.evicts:
+            step.gone = set(history.now()) - self.listed(self.session(history))
 
     def drop(self, history: History) -> None:
         """Drops a session."""
@@ -287,7 +297,7 @@ class Worker:
                 result = session.pin(600)
                 if result.outcome == "accepted":
                     # What is there now stays, whatever was evicted before.
-                    kept = {(one.component, one.offset) for one in session.chunks()}
+                    kept = self.listed(session)
                     history.pinned = {key: held for key, held in holds.items() if key in kept}
             else:
                 self.random.choice((
@@ -343,6 +353,11 @@ class Worker:
         if wrong:
             raise Finding("id", wrong)
 
+    @staticmethod
+    def listed(session: larder.Session) -> set[Key]:
+        """Where the session has chunks now."""
+        return {(one.component, one.offset) for one in session.chunks()}
+
     def session(self, history: History) -> larder.Session:
         """The handle of a session that exists."""
         if history.name not in self.handles:
@@ -365,35 +380,3 @@ class Worker:
     def end_of(holds: dict[Key, Held], component: int) -> int:
         """Where a component's chunks end."""
         return max((offset + held.tokens for (one, offset), held in holds.items() if one == component), default=0)
-
-
-class Crew:
-    """Workers at work on one daemon, in threads of their own."""
-
-    def __init__(self, count: int, socket: str, journal: Journal, profile: Profile, seed: int):
-        self.workers = [Worker(number, socket, journal, profile, seed) for number in range(count)]
-        self.threads = [threading.Thread(target=worker.run, daemon=True) for worker in self.workers]
-
-    def start(self) -> "Crew":
-        """Sets them to work."""
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def stop(self, seconds: float = 90.0, may_be_cut_off: bool = False) -> None:
-        """Lets them finish what they do. Raises what one of them found; a connection that ended is a Finding, too."""
-        for worker in self.workers:
-            worker.stopping.set()
-        for worker, thread in zip(self.workers, self.threads):
-            thread.join(seconds)
-            if thread.is_alive():
-                raise Finding("hangs", f"worker {worker.number} did not get an answer within {seconds} s")
-            if worker.failure:
-                raise worker.failure
-            if worker.cut_off and not may_be_cut_off:
-                raise Finding("cut off", f"worker {worker.number} lost its connection: {worker.cut_off}")
-
-    @property
-    def operations(self) -> int:
-        """What they have done so far."""
-        return sum(worker.operations for worker in self.workers)

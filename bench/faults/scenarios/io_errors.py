@@ -7,12 +7,13 @@ import time
 
 from check import Expectation, check, probe
 from context import Context, Result, Skipped
+from crew import Crew
 from daemon import Daemon, DidNotStart
 from findings import Finding
 from journal import COMMITTED, Journal
 from larder_client import larder
 from shim import FOR_EVER
-from workload import Crew, Profile
+from workload import Profile
 
 # What a worker may hear while the disk fails.
 BY_A_BAD_DISK = (

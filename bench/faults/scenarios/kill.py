@@ -5,10 +5,11 @@ import time
 
 from check import Expectation, check, probe
 from context import Context, Result
+from crew import Crew
 from findings import Finding
 from journal import Journal
 from larder_client import larder
-from workload import Crew, Profile
+from workload import Profile
 
 # What a store that is full of others' state may answer.
 AT_THE_CAP = (

@@ -8,11 +8,12 @@ from dataclasses import replace
 
 from check import PROBES, Expectation, check, probe
 from context import Context, Result
+from crew import Crew
 from findings import Finding
 from journal import Journal
 from larder_client import MODEL, larder
 from scenarios.kill import AT_THE_CAP
-from workload import Crew, Profile
+from workload import Profile
 
 DAY = 86_400
 QUIET = Profile(sessions=4, tokens=768, levels=(0, 6, 2), pauses_seconds=0.01)

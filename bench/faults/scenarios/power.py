@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from check import Expectation, check, probe
 from context import Context, Result
+from crew import Crew
 from daemon import DidNotStart
 from findings import Finding
 from journal import DURABLE, Journal
@@ -15,7 +16,7 @@ from recording import STYLES, Disk
 from scenarios.io_errors import BY_A_BAD_DISK
 from scenarios.kill import AT_THE_CAP
 from shim import read_record
-from workload import Crew, Profile
+from workload import Profile
 
 CUTS_A_RECORDING = 125
 RECORD_SECONDS = 5.0
@@ -75,6 +76,9 @@ def _recording(context: Context, result: Result, kind: Kind, number: int, cuts: 
     journal = Journal()
     try:
         _work(daemon, journal, kind, context.seed + number)
+        # What is wrong without a cut is not the cut's doing.
+        with larder.connect(daemon.socket) as client:
+            check(client, journal, Expectation(evicts=kind.profile.evicts), rebases=False)
     finally:
         daemon.kill()
     operations = list(read_record(record))
