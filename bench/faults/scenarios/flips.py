@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from functools import partial
 
 from check import Expectation, Seen, check, probe, read_session
 from context import Context, Result
@@ -50,7 +51,7 @@ def bit_flips(context: Context, result: Result) -> None:
         before = result.kinds.copy()
         with result.attempt(what):
             try:
-                flip = lambda: _flip(os.path.join(daemon.data_directory, file), places, choices)  # noqa: E731
+                flip = partial(_flip, os.path.join(daemon.data_directory, file), places, choices)
                 most = MOST_LOST.get(kind, len(places) << 20)
                 is_live = choices.randrange(LIVE) == 0
                 _survive(daemon, journal, flip, result, is_live, resets, most)
