@@ -53,7 +53,8 @@ def bit_flips(context: Context, result: Result) -> None:
             try:
                 flip = partial(_flip, os.path.join(daemon.data_directory, file), places, choices)
                 most = MOST_LOST.get(kind, len(places) << 20)
-                is_live = choices.randrange(LIVE) == 0
+                # A running daemon's lock.mdb is memory that processes share, and no longer what is stored.
+                is_live = choices.randrange(LIVE) == 0 and not kind.endswith("lock.mdb")
                 _survive(daemon, journal, flip, result, is_live, resets, most)
             except (Finding, DidNotStart):
                 context.keep(daemon, f"flip {loop}")
