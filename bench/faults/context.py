@@ -78,6 +78,8 @@ class Result:
     kinds: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     skipped: str = ""
+    # True if it was interrupted: the counts say how far it came.
+    is_cut_short: bool = False
     failed_last: bool = False
     _said: float = field(default_factory=time.monotonic)
 
@@ -133,6 +135,7 @@ class Result:
         """For a line of JSON."""
         return {
             "scenario": self.scenario, "seed": self.seed, "seconds": round(self.seconds, 1), "skipped": self.skipped,
+            "interrupted": self.is_cut_short,
             "counts": self.counts, "broken": self.kinds, "findings": self.findings,
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }

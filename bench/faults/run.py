@@ -86,6 +86,8 @@ def run_one(name: str, context: Context) -> Result:
         SCENARIOS[name][0](context, result)
     except Skipped as error:
         result.skipped = str(error)
+    except KeyboardInterrupt:
+        result.is_cut_short = True
     result.seconds = time.monotonic() - start
     return result
 
@@ -97,6 +99,7 @@ def show(results: list[Result]) -> None:
         outcome = f"skipped: {result.skipped}" if result.skipped else "held"
         if not result.is_good:
             outcome = "BROKEN " + ", ".join(f"{kind} {count}" for kind, count in sorted(result.kinds.items()))
+        outcome += " (interrupted)" if result.is_cut_short else ""
         counts = ", ".join(f"{name} {count:,}" for name, count in result.counts.items() if count)
         print(f"{result.scenario:<20} {result.seconds:>8.1f}  {outcome}; {counts}")
 
@@ -126,6 +129,8 @@ def main() -> int:
             if given.json:
                 with open(given.json, "a") as file:
                     file.write(json.dumps(results[-1].as_json()) + "\n")
+            if results[-1].is_cut_short:
+                break
     finally:
         shutil.rmtree(disk, ignore_errors=True)
         shutil.rmtree(memory, ignore_errors=True)
