@@ -7,7 +7,7 @@ BIN = .build/$(CONFIGURATION)
 # Debian's names of the C libraries' headers.
 PACKAGES = liblmdb-dev liblz4-dev pkg-config
 
-.PHONY: demo test test-c test-python test-engines bench soak lint sanitize deps build clean
+.PHONY: demo test test-c test-python test-engines bench soak faults faults-long lint sanitize deps build clean
 
 demo: build
 	$(BIN)/larder-bench demo
@@ -48,6 +48,15 @@ bench: build
 # Ten minutes of everything that workers do, at random, against a daemon at its cap; every byte is compared.
 soak: build
 	$(BIN)/larder-bench soak --minutes 10
+
+# Breaks what a daemon stands on (kills, power cuts, bit flips, failing calls, full disks, limits) and checks each of its
+# promises: about five minutes. FAULTS="sigkill --seed 7" runs one scenario again; bench/faults/run.py says more.
+faults: build
+	$(PYTHON) bench/faults/run.py $(FAULTS)
+
+# As often as the figures in bench/RESULTS.md stand on: 500 kills, 1,000 power cuts, 10,000 bit flips. About an hour.
+faults-long: build
+	nice -n 15 $(PYTHON) bench/faults/run.py --long $(FAULTS)
 
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel Sources Tests bench Package.swift
