@@ -161,10 +161,16 @@ class Saver:
             return self._held(plan, name, len(plan.keys))
         chunk, error = failed
         offset = chunk * self._model.page_tokens
-        if isinstance(error, (Conflict, Overlap, Damaged)) and (plan.named or isinstance(error, Damaged)):
+        if isinstance(error, Damaged) or (plan.named and isinstance(error, (Conflict, Overlap))):
             session.truncate(offset)
             self._tally.count("sessions cut")
             failed = self._put(session, save, chunk)
+            for attempt in range(BUSY_ATTEMPTS):
+                # A damaged chunk keeps its key until the last session that held it is cut, and that was worked off.
+                if failed is None or not isinstance(failed[1], Damaged):
+                    break
+                time.sleep(BUSY_PAUSE_SECONDS * (attempt + 1))
+                failed = self._put(session, save, failed[0])
         elif isinstance(error, (Conflict, Overlap)):
             name = content_session(plan.keys[chunk])
             self._rename(plan.request_id, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,9 @@ from .tally import Tally
 PATIENCE_SECONDS = 0.02
 #: Seconds after which an answer is asked for anew.
 STALE_SECONDS = 1.0
+#: Seconds for which a chunk that could not be loaded is not tried again, and how many such chunks are remembered.
+BAD_SECONDS = 10.0
+BAD_KEYS = 4096
 #: Adapters whose files' digests are remembered.
 ADAPTERS = 256
 
@@ -82,6 +86,7 @@ class SchedulerHalf:
         self._plans: list[LoadPlan] = []
         self._salts: dict[str, Place] = {}
         self._adapters: dict[tuple[str, str], bytes] = {}
+        self._bad: dict[bytes, float] = {}
         link = Link(options.socket, "vllm scheduler", options.lookup_timeout_seconds, self.tally, options.ttl_seconds)
         self._lookups = Lookups(link, self.tally)
 
@@ -106,7 +111,7 @@ class SchedulerHalf:
         if tracked is None or not self._loads or tracked.failed:
             return 0, False
         tokens = self.chunk_tokens
-        keys = tracked.chain.up_to(request.num_tokens - 1)
+        keys = self._good(tracked.chain.up_to(request.num_tokens - 1))
         if len(keys) * tokens <= local:
             return 0, False
         if tracked.lookup is None or (tracked.lookup.done.is_set() and tracked.lookup.age > STALE_SECONDS):
@@ -151,11 +156,22 @@ class SchedulerHalf:
             if there < tracked.promised:
                 tracked.failed = True
                 tracked.known = there // self.chunk_tokens
+                if len(self._bad) < BAD_KEYS:
+                    key = tracked.chain.up_to(tracked.promised)[tracked.known]
+                    self._bad[key] = time.monotonic() + BAD_SECONDS
                 self.tally.count("requests that recompute after a failed load")
             else:
                 self.tally.count("requests with a hit")
             self.tally.count("tokens loaded", min(there, tracked.promised))
             tracked.promised = 0
+
+    def _good(self, keys: list[bytes]) -> list[bytes]:
+        """The keys before the first that could not be loaded lately."""
+        if not self._bad:
+            return keys
+        now = time.monotonic()
+        self._bad = {key: until for key, until in self._bad.items() if until > now}
+        return keys[: next((number for number, key in enumerate(keys) if key in self._bad), len(keys))]
 
     def _missed(self, tracked: Tracked, why: str) -> None:
         if not tracked.counted:
