@@ -21,6 +21,11 @@ SOURCE = HERE.parent / "src"
 sys.path.insert(0, str(SOURCE))
 sys.path.insert(0, str(HERE.parent / "tests"))
 
+#: Variables of every engine. vLLM leaves two processors free where there is a connector and one where there is none; so it may
+#: compute with other numbers of threads, which round otherwise.
+ENVIRONMENT: dict[str, str | None] = {
+    "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_NUM_OF_RESERVED_CPU": "1", "PYTHONHASHSEED": None,
+}
 #: The longest wait in seconds for an engine to start, and for a batch.
 ENGINE_SECONDS = 900
 
@@ -64,6 +69,26 @@ model.save_pretrained(folder)
 """
 
 
+def tiny_model() -> str:
+    """A Llama of two KV heads and random weights, the same each time: what two workers can share. It has no tokenizer."""
+    folder = Path(tempfile.gettempdir()) / f"larder-tiny-llama-{os.getuid()}"
+    if not (folder / "model.safetensors").exists():
+        subprocess.run([sys.executable, "-c", _MAKE_TINY, str(folder)], check=True)
+    return str(folder)
+
+
+_MAKE_TINY = """
+import sys, torch
+from transformers import LlamaConfig, LlamaForCausalLM
+torch.manual_seed(5)
+config = LlamaConfig(
+    vocab_size=512, hidden_size=128, intermediate_size=256, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
+    head_dim=32, max_position_embeddings=2048, initializer_range=0.2,
+)
+LlamaForCausalLM(config).save_pretrained(sys.argv[1])
+"""
+
+
 def prompts(count: int, length: int) -> list[list[int]]:
     """Token ids of different pieces of this repository's pages, each of ``length`` tokens."""
     from transformers import AutoTokenizer
@@ -100,7 +125,7 @@ class Engine:
                 "kv_connector": connector, "kv_connector_module_path": "larder.integrations.vllm", "kv_role": "kv_both",
                 "kv_connector_extra_config": {"socket": socket, **(options or {})},
             }
-        changes = {"VLLM_CPU_KVCACHE_SPACE": "1", "PYTHONPATH": str(SOURCE), "PYTHONHASHSEED": None, **(environment or {})}
+        changes = {**ENVIRONMENT, "PYTHONPATH": str(SOURCE), **(environment or {})}
         variables = {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
         self._log = tempfile.NamedTemporaryFile("w+", prefix="larder-vllm-", suffix=".log")
         self.process = subprocess.Popen(

@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass, field
 
 from ... import LarderError, Miss, Model, PageIn, PageOut, Session, UnknownSession
+from .cores import leave_the_models_cores
 from .layout import KVCache
 from .link import Link, Unavailable
 from .plan import LoadPlan
@@ -113,6 +114,7 @@ class Loader:
     # Its own thread.
 
     def _run(self) -> None:
+        leave_the_models_cores()
         self._connect()
         while (load := self._queue.get()) is not None:
             why: str | None = "fault"

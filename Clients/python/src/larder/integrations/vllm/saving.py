@@ -17,6 +17,7 @@ from ... import (
     Busy, Conflict, Damaged, Declined, Full, LarderError, Miss, Model, Overlap, PageOut, Session, ShuttingDown,
     UnknownSession,
 )
+from .cores import leave_the_models_cores
 from .link import Link, Unavailable
 from .naming import content_session
 from .plan import SavePlan
@@ -125,6 +126,7 @@ class Saver:
     # Its own thread.
 
     def _run(self) -> None:
+        leave_the_models_cores()
         while (save := self._queue.get()) is not None:
             begun = time.monotonic()
             try:
