@@ -6,12 +6,14 @@ Each column is an engine in a fresh process, after one short prompt that warms i
 - ``none``: without a store, every prompt computed.
 - ``save``: with Larder, its store empty: every prompt computed, and saved.
 - ``load``: with Larder in another process: every prompt restored but for its last block.
-- ``example save``, ``example load``: the same with vLLM's own ExampleConnector, which writes safetensors files (--example).
+- ``example save``, ``example load``: the same with vLLM's own ExampleConnector, which writes safetensors files
+(--example).
 
-All prompts differ. Figures are medians over them; the ratios are medians of each prompt's own ratio to ``none``. All engines
-compute with the same number of threads. Tokens are compared with those of ``none``.
+All prompts differ. Figures are medians over them; the ratios are medians of each prompt's own ratio to ``none``. All
+engines compute with the same number of threads. Tokens are compared with those of ``none``.
 
-    LARDER_LARDERD=... python bench/python/bench_vllm.py [--prompts 5] [--prompt-tokens 1500] [--tokens 12] [--block-size 0]
+    LARDER_LARDERD=... python bench/python/bench_vllm.py [--prompts 5] [--prompt-tokens 1500] [--tokens 12]
+    [--block-size 0]
 """
 
 from __future__ import annotations
@@ -59,7 +61,8 @@ def main() -> None:
         if given.example:
             with tempfile.TemporaryDirectory() as folder:
                 transfer = {
-                    "kv_connector": "ExampleConnector", "kv_role": "kv_both",
+                    "kv_connector": "ExampleConnector",
+                    "kv_role": "kv_both",
                     "kv_connector_extra_config": {"shared_storage_path": folder},
                 }
                 for name in ("example save", "example load"):
@@ -78,7 +81,8 @@ def show(name: str, outputs: list[dict[str, Any]], plain: list[dict[str, Any]]) 
     same = sum(one["tokens"] == other["tokens"] for one, other in zip(outputs, plain, strict=True))
     print(
         f"{name:14} {median(first):12.3f} {first_ratio:6.2f} {median(total):8.3f} {total_ratio:6.2f} "
-        f"{median(one['cached'] for one in outputs):9.0f}  {same} of {len(outputs)} the same", flush=True,
+        f"{median(one['cached'] for one in outputs):9.0f}  {same} of {len(outputs)} the same",
+        flush=True,
     )
 
 

@@ -22,7 +22,9 @@ def request(tokens: list[int], block: int = 8, features: tuple[Any, ...] = (), h
     return SimpleNamespace(all_token_ids=tokens, block_hashes=hashes, mm_features=features)
 
 
-def chain(tokens: list[int], chunk: int = 4, block: int = 8, context: bytes = b"", source: str = "sha256", **kind: Any) -> Any:
+def chain(
+    tokens: list[int], chunk: int = 4, block: int = 8, context: bytes = b"", source: str = "sha256", **kind: Any
+) -> Any:
     """All keys of a request."""
     return keys.KeyChain(request(tokens, block, **kind), chunk, block, context, source).up_to(1 << 30)
 
@@ -46,7 +48,12 @@ class KeyTests(unittest.TestCase):
 
     def test_context_source_and_label_are_in_every_key(self) -> None:
         tokens = list(range(32))
-        kinds = [chain(tokens), chain(tokens, context=b"adapter"), chain(tokens, source="sha256_cbor"), chain(tokens, source="")]
+        kinds = [
+            chain(tokens),
+            chain(tokens, context=b"adapter"),
+            chain(tokens, source="sha256_cbor"),
+            chain(tokens, source=""),
+        ]
         self.assertEqual(len({key for kind in kinds for key in kind}), 32)
 
     def test_chunks_within_a_block_need_no_hash_of_it(self) -> None:
@@ -80,8 +87,11 @@ class KeyTests(unittest.TestCase):
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONHASHSEED"}
         made = {
             subprocess.run(
-                [sys.executable, "-c", code, str(here), str(here.parent / "src")], env=environment, check=True,
-                capture_output=True, text=True,
+                [sys.executable, "-c", code, str(here), str(here.parent / "src")],
+                env=environment,
+                check=True,
+                capture_output=True,
+                text=True,
             ).stdout.strip()
             for _ in range(2)
         }
@@ -168,12 +178,19 @@ class OptionTests(unittest.TestCase):
 
     def test_mistakes_are_named(self) -> None:
         for given, word in (
-            ({"sokcet": "/x"}, "sokcet"), ({"socket": 7}, "socket"), ({"ttl_seconds": -1}, "ttl_seconds"),
-            ({"load_timeout_seconds": 0}, "load_timeout_seconds"), ({"load_timeout_seconds": "nan"}, "load_timeout"),
-            ({"save_timeout_seconds": True}, "save_timeout"), ({"namespace": ""}, "namespace"),
-            ({"namespace": "a\0"}, "namespace"), ({"session_pattern": "("}, "session_pattern"),
-            ({"session_pattern": "x"}, "session_pattern"), ({"lora_digest": 1}, "lora_digest"),
-            ({"chunk_tokens": "many"}, "chunk_tokens"), ({"weights_id": "x" * 201}, "weights_id"),
+            ({"sokcet": "/x"}, "sokcet"),
+            ({"socket": 7}, "socket"),
+            ({"ttl_seconds": -1}, "ttl_seconds"),
+            ({"load_timeout_seconds": 0}, "load_timeout_seconds"),
+            ({"load_timeout_seconds": "nan"}, "load_timeout"),
+            ({"save_timeout_seconds": True}, "save_timeout"),
+            ({"namespace": ""}, "namespace"),
+            ({"namespace": "a\0"}, "namespace"),
+            ({"session_pattern": "("}, "session_pattern"),
+            ({"session_pattern": "x"}, "session_pattern"),
+            ({"lora_digest": 1}, "lora_digest"),
+            ({"chunk_tokens": "many"}, "chunk_tokens"),
+            ({"weights_id": "x" * 201}, "weights_id"),
         ):
             with self.assertRaisesRegex(ValueError, word):
                 options.Options.parse(given)
@@ -211,10 +228,24 @@ class IdentityTests(unittest.TestCase):
 
     def test_every_fact_is_in_the_declaration(self) -> None:
         def cache(**changes: Any) -> Any:
-            shape = {"layers": 2, "block_tokens": 32, "row_tokens": 32, "heads": 3, "content": 128, "element_bytes": 2,
-                     "planes": 2, "chunk_tokens": 32, **changes.pop("shape", {})}
-            fields = {"geometry": layout.Geometry(**shape), "layer_names": ["a", "b"], "dtype": "torch.bfloat16",
-                      "element_type": "bf16", **changes}
+            shape = {
+                "layers": 2,
+                "block_tokens": 32,
+                "row_tokens": 32,
+                "heads": 3,
+                "content": 128,
+                "element_bytes": 2,
+                "planes": 2,
+                "chunk_tokens": 32,
+                **changes.pop("shape", {}),
+            }
+            fields = {
+                "geometry": layout.Geometry(**shape),
+                "layer_names": ["a", "b"],
+                "dtype": "torch.bfloat16",
+                "element_type": "bf16",
+                **changes,
+            }
             return SimpleNamespace(**fields)
 
         def model(kv: Any = None, facts: Any = None, name: str = "m", weights: str = "w", group: Any = (1, 0)) -> Any:
@@ -223,11 +254,19 @@ class IdentityTests(unittest.TestCase):
         base = model()
         self.assertEqual(model(), base)
         for other in (
-            model(cache(dtype="torch.float16", element_type="f16")), model(cache(shape={"block_tokens": 64})),
-            model(cache(shape={"block_tokens": 64, "chunk_tokens": 64})), model(cache(shape={"planes": 1})),
-            model(cache(shape={"heads": 6})), model(cache(shape={"content": 64})), model(cache(layer_names=["a", "c"])),
-            model(facts={"vllm": "2"}), model(facts={"vllm": "1", "attention": ["other"]}), model(name="n"),
-            model(weights="x"), model(group=(2, 0)), model(group=(2, 1)),
+            model(cache(dtype="torch.float16", element_type="f16")),
+            model(cache(shape={"block_tokens": 64})),
+            model(cache(shape={"block_tokens": 64, "chunk_tokens": 64})),
+            model(cache(shape={"planes": 1})),
+            model(cache(shape={"heads": 6})),
+            model(cache(shape={"content": 64})),
+            model(cache(layer_names=["a", "c"])),
+            model(facts={"vllm": "2"}),
+            model(facts={"vllm": "1", "attention": ["other"]}),
+            model(name="n"),
+            model(weights="x"),
+            model(group=(2, 0)),
+            model(group=(2, 1)),
         ):
             self.assertNotEqual(other, base)
 
@@ -236,7 +275,10 @@ class IdentityTests(unittest.TestCase):
         ranks = [
             identity.model_of(
                 SimpleNamespace(geometry=shape, layer_names=names, dtype="torch.bfloat16", element_type="bf16"),
-                {"vllm": "1"}, "m", "w", (2, rank),
+                {"vllm": "1"},
+                "m",
+                "w",
+                (2, rank),
             )
             for rank, names in enumerate((["layers.0", "layers.1"], ["layers.2", "layers.3"]))
         ]

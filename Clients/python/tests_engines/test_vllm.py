@@ -1,8 +1,9 @@
 """vLLM with Larder, end to end: engines in fresh processes, a real model, a live daemon.
 
-Slow: each engine takes its time to start. A step that computes only the rest of a prompt rounds otherwise than one that computes
-all of it, in vLLM's own prefix cache as well. So the tests of faults compute in float32, where that changes no token, and the one
-in bfloat16 also compares with what vLLM's own prefix cache gives, bit for bit the same steps.
+Slow: each engine takes its time to start. A step that computes only the rest of a prompt rounds otherwise than one that
+    computes
+all of it, in vLLM's own prefix cache as well. So the tests of faults compute in float32, where that changes no token,
+and the one in bfloat16 also compares with what vLLM's own prefix cache gives, bit for bit the same steps.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class VLLMTests(unittest.TestCase):
             time.sleep(0.02)
 
     def test_twenty_prompts_in_a_fresh_process(self) -> None:
-        """No PYTHONHASHSEED, no option but the socket: all of a prompt but its last block is restored, the tokens stay."""
+        """No PYTHONHASHSEED, no option but the socket: all of a prompt but its last block is restored, the tokens
+        stay."""
         prompts = vllm_rig.prompts(20, 400)
         without = vllm_rig.Engine(None, **BFLOAT)
         try:
@@ -182,7 +184,9 @@ class VLLMTests(unittest.TestCase):
         """A tensor-parallel group of two: each has its part, and both are restored."""
         prompts = [[(7 * place + 31 * number) % 500 for place in range(300)] for number in range(2)]
         arguments = {
-            "model": vllm_rig.tiny_model(), "skip_tokenizer_init": True, "tensor_parallel_size": 2,
+            "model": vllm_rig.tiny_model(),
+            "skip_tokenizer_init": True,
+            "tensor_parallel_size": 2,
             "environment": {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"},
         }
         first = self.engine(**arguments)

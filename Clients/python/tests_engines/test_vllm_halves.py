@@ -1,5 +1,5 @@
-"""Both halves of the vLLM connector against a live daemon, without an engine: what is loaded is what was saved, bit for bit,
-or is not loaded. Needs torch; the KV cache is a few small tensors, and requests are stand-ins."""
+"""Both halves of the vLLM connector against a live daemon, without an engine: what is loaded is what was saved, bit for
+bit, or is not loaded. Needs torch; the KV cache is a few small tensors, and requests are stand-ins."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ import larder  # noqa: E402
 from larder.integrations.vllm.identity import model_of  # noqa: E402
 from larder.integrations.vllm.layout import KVCache, Unsupported  # noqa: E402
 from larder.integrations.vllm.options import Options  # noqa: E402
-from larder.integrations.vllm.plan import LoadPlan, SavePlan, StepPlan  # noqa: E402
+from larder.integrations.vllm.plan import LoadPlan, StepPlan  # noqa: E402
 from larder.integrations.vllm.scheduler import SchedulerHalf, Workers  # noqa: E402
 from larder.integrations.vllm.worker import WorkerHalf  # noqa: E402
 
@@ -48,7 +48,8 @@ class Side:
         self.workers: list[WorkerHalf] = []
         for rank in range(ranks):
             tensors = {
-                f"layer.{number}": torch.zeros(BLOCKS, HEADS, block, CONTENT, dtype=torch.bfloat16) for number in range(LAYERS)
+                f"layer.{number}": torch.zeros(BLOCKS, HEADS, block, CONTENT, dtype=torch.bfloat16)
+                for number in range(LAYERS)
             }
             cache = KVCache(tensors, block, True, block)
             worker = WorkerHalf(given, 512, LOG)
@@ -56,7 +57,9 @@ class Side:
             self.caches.append(tensors)
             self.workers.append(worker)
         self.scheduler = SchedulerHalf(given, block, block, lambda: "", (True, True), LOG)
-        self.scheduler.serve(Workers([worker.introduction.model for worker in self.workers if worker.introduction.model]))
+        self.scheduler.serve(
+            Workers([worker.introduction.model for worker in self.workers if worker.introduction.model])
+        )
         self.free = list(range(BLOCKS))
 
     def close(self) -> None:
@@ -66,19 +69,29 @@ class Side:
 
     def request(self, name: str, tokens: list[int], salt: str | None = None, hint: str | None = None) -> Any:
         return SimpleNamespace(
-            request_id=name, all_token_ids=list(tokens), num_tokens=len(tokens), num_prompt_tokens=len(tokens),
-            num_computed_tokens=0, block_hashes=[], mm_features=(), cache_salt=salt, lora_request=None, prompt_embeds=None,
+            request_id=name,
+            all_token_ids=list(tokens),
+            num_tokens=len(tokens),
+            num_prompt_tokens=len(tokens),
+            num_computed_tokens=0,
+            block_hashes=[],
+            mm_features=(),
+            cache_salt=salt,
+            lora_request=None,
+            prompt_embeds=None,
             kv_transfer_params={"larder_session": hint} if hint else None,
         )
 
     def _state(self, rank: int, layer: int, tokens: list[int], number: int) -> torch.Tensor:
         """What "computing" a block gives: a function of all tokens up to its end."""
-        generator = torch.Generator().manual_seed(hash((rank, layer, tuple(tokens[: (number + 1) * self.block]))) & 0x7FFFFFFF)
+        generator = torch.Generator().manual_seed(
+            hash((rank, layer, tuple(tokens[: (number + 1) * self.block]))) & 0x7FFFFFFF
+        )
         return torch.randn(HEADS, self.block, CONTENT, generator=generator).to(torch.bfloat16)
 
     def run(self, request: Any, *, wait: bool = True) -> int:
-        """A request's prompt, as the engine does it: match, load, compute the rest, save. Tokens that were loaded; the KV
-        cache is compared with what computing all of it gives."""
+        """A request's prompt, as the engine does it: match, load, compute the rest, save. Tokens that were loaded; the
+        KV cache is compared with what computing all of it gives."""
         blocks = [self.free.pop() for _ in range(-(-request.num_tokens // self.block))]
         loaded = self._load(request, blocks)
         request.num_computed_tokens = loaded
@@ -348,8 +361,11 @@ class HalvesTests(unittest.TestCase):
 
     def test_caches_that_are_not_kept(self) -> None:
         for tensors in (
-            {}, {"a": torch.zeros(4, 2, 16, 8), "b": torch.zeros(4, 2, 16, 4)}, {"a": torch.zeros(4, 2, 16)},
-            {"a": torch.zeros(4, 16, 2, 8).transpose(1, 2)}, {"a": torch.zeros(4, 2, 16, 8, device="meta")},
+            {},
+            {"a": torch.zeros(4, 2, 16, 8), "b": torch.zeros(4, 2, 16, 4)},
+            {"a": torch.zeros(4, 2, 16)},
+            {"a": torch.zeros(4, 16, 2, 8).transpose(1, 2)},
+            {"a": torch.zeros(4, 2, 16, 8, device="meta")},
         ):
             with self.assertRaises(Unsupported):
                 KVCache(tensors, 16, False, 0)

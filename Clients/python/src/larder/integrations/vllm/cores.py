@@ -8,8 +8,8 @@ import os
 def leave_the_models_cores() -> None:
     """Moves the calling thread off the processors that the model's threads are bound to, if there are others.
 
-    vLLM's workers for CPUs bind themselves, and a thread that they start is bound with them: it would take its time from the
-    very thread that computes. Where others may run is what the parent process may use.
+    vLLM's workers for CPUs bind themselves, and a thread that they start is bound with them: it would take its time
+    from the very thread that computes. Where others may run is what the parent process may use.
     """
     try:
         others = os.sched_getaffinity(os.getppid()) - os.sched_getaffinity(0)

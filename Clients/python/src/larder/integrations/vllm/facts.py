@@ -38,8 +38,9 @@ def stable_hashes(vllm_config: Any, log: logging.Logger) -> str:
     if hashes_are_stable(algorithm, kv_cache_utils.get_none_hash_seed(), kv_cache_utils.DEFAULT_NONE_HASH_SEED):
         return algorithm
     log.warning(
-        "Larder: vLLM's block hashes (%s) differ from process to process here, or from engines without PYTHONHASHSEED; keys "
-        "are made of the tokens instead. State that was stored under vLLM's hashes is not found by them", algorithm,
+        "Larder: vLLM's block hashes (%s) differ from process to process here, or from engines without PYTHONHASHSEED; "
+        "keys are made of the tokens instead. State that was stored under vLLM's hashes is not found by them",
+        algorithm,
     )
     return ""
 
@@ -52,8 +53,8 @@ def unsupported(vllm_config: Any, kv_cache_config: Any) -> str:
         return f"recurrent layers ({', '.join(kinds)}) are not kept by this connector"
     if len(groups) != 1:
         return (
-            f"{len(groups)} groups of KV cache blocks ({', '.join(kinds)}); one is kept. --disable-hybrid-kv-cache-manager "
-            "makes one of full and sliding-window layers"
+            f"{len(groups)} groups of KV cache blocks ({', '.join(kinds)}); one is kept. "
+            "--disable-hybrid-kv-cache-manager makes one of full and sliding-window layers"
         )
     if not set(kinds) <= KNOWN_SPECS:
         return f"a KV cache of kind {', '.join(kinds)}"
@@ -94,7 +95,8 @@ def halves_are_split(vllm_config: Any, kv_caches: dict[str, Any]) -> bool:
 
 
 def gathered(vllm_config: Any, kv_caches: dict[str, Any]) -> dict[str, Any]:
-    """All that makes state interchangeable beside the weights and the KV cache's shape; the same for all workers of a group.
+    """All that makes state interchangeable beside the weights and the KV cache's shape; the same for all workers of a
+    group.
 
     The kernels' order of K depends on the processor's instructions: ``isa`` of the layers, or all of the processor.
     """

@@ -1,8 +1,8 @@
 """What makes state interchangeable: the model that a worker declares.
 
-Its fingerprint covers the weights' files, the model's configuration, the element types, the KV cache's shape and order, the
-attention kernels, the parallel group and vLLM's version. Where anything of it differs, the store has another model, and
-nothing of one is ever served for the other.
+Its fingerprint covers the weights' files, the model's configuration, the element types, the KV cache's shape and order,
+the attention kernels, the parallel group and vLLM's version. Where anything of it differs, the store has another model,
+and nothing of one is ever served for the other.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import Any
+from typing import Any, cast
 
 from ...model import Component, Model
+from ...wire.numbers import ElementType
 from .layout import KVCache, Unsupported
 
 #: Files that hold weights.
@@ -28,8 +29,8 @@ VOLATILE_FIELDS = frozenset({"_name_or_path", "name_or_path", "transformers_vers
 
 
 def weights_identity(folder: str) -> str:
-    """Identity of the weights in a folder (or of one file): SHA-256 over each file's name, size, first MiB (which holds the
-    names, shapes and places of a safetensors file's tensors) and 64 samples of 4 KiB spread over it.
+    """Identity of the weights in a folder (or of one file): SHA-256 over each file's name, size, first MiB (which holds
+    the names, shapes and places of a safetensors file's tensors) and 64 samples of 4 KiB spread over it.
 
     Reads little of large files, and so tells apart what differs in size, in tensors, or in values throughout, as other
     training, quantisation or merging do. A file edited in a few values by hand may look like the one before. Raises
@@ -108,12 +109,21 @@ def model_of(cache: KVCache, facts: dict[str, Any], name: str, weights: str, gro
     }
     own = digest_of([cache.layer_names, geometry.heads])[:16]
     component = Component(
-        f"attention-{own}", kind="attention", element_type=cache.element_type, layers=geometry.layers,  # type: ignore[arg-type]
-        planes=geometry.planes, row_bytes=geometry.token_bytes // geometry.planes,
+        f"attention-{own}",
+        kind="attention",
+        element_type=cast(ElementType, cache.element_type),
+        layers=geometry.layers,
+        planes=geometry.planes,
+        row_bytes=geometry.token_bytes // geometry.planes,
     )
     return Model(
-        name=_short(name), revision=f"vllm {facts.get('vllm', '')} {digest_of(shared)}"[:255], weights=weights,
-        page_tokens=geometry.chunk_tokens, group_size=group[0], rank=group[1], components=(component,),
+        name=_short(name),
+        revision=f"vllm {facts.get('vllm', '')} {digest_of(shared)}"[:255],
+        weights=weights,
+        page_tokens=geometry.chunk_tokens,
+        group_size=group[0],
+        rank=group[1],
+        components=(component,),
     )
 
 

@@ -1,9 +1,10 @@
 """Names of chunks by content, from vLLM's own block hashes.
 
-A key covers all tokens up to its chunk's end and whatever else makes their state: vLLM's hash of the last whole block (a
-SHA-256 chain over tokens, images, adapters), the tokens of the chunk behind that block, and a context. Two processes get
-the same keys only if vLLM's hashes are the same in both. They are with ``sha256`` and ``sha256_cbor``, unless PYTHONHASHSEED
-is set; with ``xxhash`` they begin at random. Where they are not, the chain is made here, from the same things.
+A key covers all tokens up to its chunk's end and whatever else makes their state: vLLM's hash of the last whole block
+(a SHA-256 chain over tokens, images, adapters), the tokens of the chunk behind that block, and a context. Two processes
+get the same keys only if vLLM's hashes are the same in both. They are with ``sha256`` and ``sha256_cbor``, unless
+PYTHONHASHSEED is set; with ``xxhash`` they begin at random. Where they are not, the chain is made here, from the same
+things.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class KeyChain:
         self._keys: list[bytes] = []
 
     def up_to(self, tokens: int) -> list[bytes]:
-        """Keys of the whole chunks within the first ``tokens`` tokens; all that are known already, if those are fewer."""
+        """Keys of the whole chunks within the first ``tokens`` tokens; all that are known already, if those are
+        fewer."""
         chunks = min(tokens, len(self._request.all_token_ids)) // self._chunk_tokens
         while len(self._keys) < chunks:
             key = self._key((len(self._keys) + 1) * self._chunk_tokens)
@@ -64,9 +66,7 @@ class KeyChain:
         if link is None:
             return None
         behind = self._content(end - left, end) if left else b""
-        return hashlib.sha256(
-            self._head + end.to_bytes(8, "little") + bytes([len(link)]) + link + behind
-        ).digest()
+        return hashlib.sha256(self._head + end.to_bytes(8, "little") + bytes([len(link)]) + link + behind).digest()
 
     def _link(self, blocks: int) -> bytes | None:
         """The hash over the first ``blocks`` blocks; None if vLLM has not made it yet."""
@@ -101,8 +101,8 @@ def _token_bytes(tokens: Sequence[int]) -> bytes:
 
 
 def adapter_context(name: str, path: str, hash_files: bool) -> bytes:
-    """What of a LoRA adapter goes into keys: its name and path, which vLLM tells adapters apart by, and its files' content,
-    because another process may have another adapter under the same name."""
+    """What of a LoRA adapter goes into keys: its name and path, which vLLM tells adapters apart by, and its files'
+    content, because another process may have another adapter under the same name."""
     digest = hashlib.sha256(b"lora")
     for text in (name, path):
         digest.update(len(text.encode()).to_bytes(4, "little") + text.encode())

@@ -1,12 +1,13 @@
 """How a chunk of tokens lies in vLLM's KV cache, and how it lies in a chunk of Larder's.
 
-vLLM keeps a tensor a layer, ``[rows][heads][row tokens][content]``. A block of ``block_tokens`` tokens is one row, or several
-where the kernels want shorter ones: block b is then rows b * n to b * n + n - 1. A chunk takes ``chunk_tokens`` tokens, which
-is a whole number of rows, out of every layer: ``[layers][planes][rows][heads][half of a head's row]``.
+vLLM keeps a tensor a layer, ``[rows][heads][row tokens][content]``. A block of ``block_tokens`` tokens is one row, or
+several where the kernels want shorter ones: block b is then rows b * n to b * n + n - 1. A chunk takes ``chunk_tokens``
+tokens, which is a whole number of rows, out of every layer: ``[layers][planes][rows][heads][half of a head's row]``.
 
-The CPU kernels hold a head's K and V of a row one after the other, K in an order of the processor's liking. So each is a
-plane, copied in whole pieces, never element by element. Measured on SmolLM2's state in chunks of 32 tokens: 1.434 times fewer
-bytes stored; with both in one plane 1.413; with K put back into the order of tokens 1.457, for a transposition at every load.
+The CPU kernels hold a head's K and V of a row one after the other, K in an order of the processor's liking. So each is
+a plane, copied in whole pieces, never element by element. Measured on SmolLM2's state in chunks of 32 tokens: 1.434
+times fewer bytes stored; with both in one plane 1.413; with K put back into the order of tokens 1.457, for a
+transposition at every load.
 """
 
 from __future__ import annotations
@@ -25,8 +26,12 @@ LARGEST_ROW_BYTES = 64 << 20
 
 #: Names of torch's element types on the wire; others are kept as bytes without a structure.
 ELEMENT_TYPES = {
-    "torch.bfloat16": "bf16", "torch.float16": "f16", "torch.float32": "f32",
-    "torch.float8_e4m3fn": "f8e4m3", "torch.float8_e5m2": "f8e5m2", "torch.int8": "i8",
+    "torch.bfloat16": "bf16",
+    "torch.float16": "f16",
+    "torch.float32": "f32",
+    "torch.float8_e4m3fn": "f8e4m3",
+    "torch.float8_e5m2": "f8e5m2",
+    "torch.int8": "i8",
 }
 
 
@@ -79,7 +84,8 @@ class Geometry:
         return self.row_tokens * self.content * self.element_bytes // self.planes
 
     def tensor_rows(self, block_ids: Sequence[int], first: int, count: int) -> list[int]:
-        """The rows of chunks ``first`` to ``first + count - 1`` of a request whose blocks are ``block_ids``, in order."""
+        """The rows of chunks ``first`` to ``first + count - 1`` of a request whose blocks are ``block_ids``, in
+        order."""
         per_block = self.block_tokens // self.row_tokens
         span = range(first * self.rows, (first + count) * self.rows)
         return [block_ids[row // per_block] * per_block + row % per_block for row in span]
@@ -87,7 +93,9 @@ class Geometry:
     def check(self) -> Geometry:
         """Raises ``Unsupported`` if chunks of this shape cannot be kept."""
         if self.layers > LARGEST_LAYERS or self.chunk_bytes > LARGEST_CHUNK_BYTES:
-            raise Unsupported(f"a chunk of {self.chunk_tokens} tokens has {self.chunk_bytes} bytes in {self.layers} layers")
+            raise Unsupported(
+                f"a chunk of {self.chunk_tokens} tokens has {self.chunk_bytes} bytes in {self.layers} layers"
+            )
         if self.token_bytes // self.planes > LARGEST_ROW_BYTES:
             raise Unsupported(f"a token has {self.token_bytes} bytes in a layer")
         return self
@@ -96,7 +104,8 @@ class Geometry:
 def chunk_tokens(wanted: int, row_tokens: int, block_tokens: int, token_bytes: int) -> int:
     """Tokens of a chunk: ``wanted``, or for 0 the fewest that make ``CHUNK_BYTES``.
 
-    Chunks are rows of the tensor and divide vLLM's blocks. ``token_bytes`` are those of all layers. Raises ``Unsupported``.
+    Chunks are rows of the tensor and divide vLLM's blocks. ``token_bytes`` are those of all layers. Raises
+    ``Unsupported``.
     """
     if block_tokens % row_tokens:
         raise Unsupported(f"blocks of {block_tokens} tokens in rows of {row_tokens}")
@@ -138,7 +147,13 @@ class KVCache:
         self.element_type = ELEMENT_TYPES.get(dtype, "bytes")
         self.dtype = dtype
         self.geometry = Geometry(
-            len(tensors), block_tokens, row_tokens, heads, content, element_bytes, planes,
+            len(tensors),
+            block_tokens,
+            row_tokens,
+            heads,
+            content,
+            element_bytes,
+            planes,
             chunk_tokens(wanted_chunk_tokens, row_tokens, block_tokens, total),
         ).check()
         self.layer_names = list(tensors)
@@ -159,7 +174,8 @@ class KVCache:
         return shaped.transpose(0, 1, 3, 4, 2, 5)
 
     def gather(self, layer: int, rows: Sequence[int], chunk: Any) -> None:
-        """Copies one layer of one chunk out of the KV cache. ``chunk``: ``[layers][rows][heads][planes][piece bytes]``."""
+        """Copies one layer of one chunk out of the KV cache. ``chunk``: ``[layers][rows][heads][planes][piece
+        bytes]``."""
         source, target = self._layers[layer], chunk[layer]
         for number, row in enumerate(rows):
             target[number] = source[row]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 
-from ... import (
-    Client, DeclaredModel, LarderError, Model, Refusal, Session, TooManyConnections, UnknownSession, connect,
-)
+from ... import Client, DeclaredModel, LarderError, Model, Refusal, Session, TooManyConnections, UnknownSession, connect
 from .naming import Place
 from .tally import Tally
 

@@ -1,8 +1,8 @@
 """The thread that pages in.
 
-A load is done layer group by layer group: while the daemon decodes the next layers into shared memory, those that are there
-are copied into the KV cache. Only blocks of the waiting request are written, and no step reads them before the load is over;
-so whatever fails, nobody has seen it, and the engine computes those tokens instead.
+A load is done layer group by layer group: while the daemon decodes the next layers into shared memory, those that are
+there are copied into the KV cache. Only blocks of the waiting request are written, and no step reads them before the
+load is over; so whatever fails, nobody has seen it, and the engine computes those tokens instead.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from ... import LarderError, Miss, Model, PageIn, PageOut, Session, UnknownSession
+from ... import LarderError, Miss, Model, PageIn, PageOut, Session
 from .cores import leave_the_models_cores
 from .layout import KVCache
 from .link import Link, Unavailable
@@ -179,9 +179,12 @@ class Loader:
     def _name(self, session: Session, plan: LoadPlan, chunks: range) -> int:
         """Has a session hold chunks that are stored already, by their keys. How many it does, from the first on."""
         tokens = self._model.page_tokens
-        results = self._link.client().put_from([
-            PageOut(session, chunk * tokens, tokens, None, prefix_key=plan.keys[chunk - plan.first]) for chunk in chunks
-        ])
+        results = self._link.client().put_from(
+            [
+                PageOut(session, chunk * tokens, tokens, None, prefix_key=plan.keys[chunk - plan.first])
+                for chunk in chunks
+            ]
+        )
         return next((number for number, result in enumerate(results) if not isinstance(result, int)), len(results))
 
     def _wave(self, load: Load, session: Session, start: int, count: int) -> tuple[int, LarderError | None]:
@@ -213,8 +216,8 @@ class Loader:
         return whole, error if isinstance(error, LarderError) or error is None else Miss("another size")
 
     def _scatter(self, load: Load, start: int, count: int, layers: range) -> None:
-        """Copies some layers of the pool's first ``count`` chunks into the KV cache. Raises ``LoadFailed`` if the load was
-        given up meanwhile: its blocks may be another request's by now."""
+        """Copies some layers of the pool's first ``count`` chunks into the KV cache. Raises ``LoadFailed`` if the load
+        was given up meanwhile: its blocks may be another request's by now."""
         geometry = self._cache.geometry
         rows = geometry.tensor_rows(load.plan.block_ids, start, count)
         with load.lock:

@@ -22,9 +22,9 @@ class Place:
 
 
 def place_of(namespace: str, cache_salt: str | None) -> Place:
-    """Where the state of a request lies. Each ``cache_salt`` has a namespace of its own: neither what is stored nor how long
-    a lookup takes tells one salt's requests anything of another's. Both names and keys are derived by SHA-256, so that the
-    salt itself is stored nowhere."""
+    """Where the state of a request lies. Each ``cache_salt`` has a namespace of its own: neither what is stored nor how
+    long a lookup takes tells one salt's requests anything of another's. Both names and keys are derived by SHA-256, so
+    that the salt itself is stored nowhere."""
     if not cache_salt:
         return Place(namespace)
     secret = hashlib.sha256(b"larder-vllm-salt\0" + namespace.encode() + b"\0" + cache_salt.encode()).digest()
@@ -33,14 +33,14 @@ def place_of(namespace: str, cache_salt: str | None) -> Place:
 
 
 def content_session(key: bytes) -> str:
-    """The session that holds the chain of chunks up to the one that ``key`` names. Who opens it by that name, in any process,
-    finds chunks of that very content up to there."""
+    """The session that holds the chain of chunks up to the one that ``key`` names. Who opens it by that name, in any
+    process, finds chunks of that very content up to there."""
     return f"prefix-{key[:DIGEST_BYTES].hex()}"
 
 
 def hinted_session(request_id: str, transfer_params: Any, pattern: re.Pattern[str]) -> str | None:
-    """The session that a request names: ``larder_session`` of its ``kv_transfer_params``, else what ``pattern`` finds in its
-    id. None if it names none, or none that can be a name."""
+    """The session that a request names: ``larder_session`` of its ``kv_transfer_params``, else what ``pattern`` finds
+    in its id. None if it names none, or none that can be a name."""
     name = transfer_params.get("larder_session") if isinstance(transfer_params, dict) else None
     if not isinstance(name, str):
         found = pattern.search(request_id)

@@ -64,8 +64,12 @@ class Options:
             if not 0 < getattr(self, name) <= 600:
                 raise ValueError(f"{name} is {getattr(self, name)}; it may be above 0 and up to 600")
         for name, most in (
-            ("chunk_tokens", 1 << 20), ("minimum_tokens", 1 << 40), ("ttl_seconds", (1 << 32) - 1),
-            ("load_buffer_bytes", 1 << 40), ("save_buffer_bytes", 1 << 40), ("salted_namespaces", 65_536),
+            ("chunk_tokens", 1 << 20),
+            ("minimum_tokens", 1 << 40),
+            ("ttl_seconds", (1 << 32) - 1),
+            ("load_buffer_bytes", 1 << 40),
+            ("save_buffer_bytes", 1 << 40),
+            ("salted_namespaces", 65_536),
         ):
             if not 0 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} is {getattr(self, name)}; it may be from 0 to {most}")

@@ -1,4 +1,5 @@
-"""What the scheduler's half tells the workers' in each step. Plain data: it is pickled where workers are other processes."""
+"""What the scheduler's half tells the workers' in each step. Plain data: it is pickled where workers are other
+processes."""
 
 from __future__ import annotations
 
@@ -41,8 +42,8 @@ class SavePlan:
         request_id: vLLM's.
         place: namespace and salt.
         session: the session that they go to.
-        named: True if the request named the session: then it is the request's line of tokens, and what it held from where
-            the request differs is forgotten. Else another session is used from there on.
+        named: True if the request named the session: then it is the request's line of tokens, and what it held from
+            where the request differs is forgotten. Else another session is used from there on.
         keys: a key for each chunk from the request's first token on.
         first: the number of the first chunk that the worker has; those before are named by their keys alone.
         block_ids: all blocks of the request, from its first token on.

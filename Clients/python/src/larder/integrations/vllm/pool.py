@@ -22,8 +22,8 @@ class Pool:
         self._generation = -1
 
     def attach(self, client: Client, generation: int) -> None:
-        """Registers the memory with a connection, once for each ``generation``. Without room for it in the daemon, bytes
-        travel through the socket."""
+        """Registers the memory with a connection, once for each ``generation``. Without room for it in the daemon,
+        bytes travel through the socket."""
         if generation == self._generation:
             return
         self._generation, self._arena = generation, None

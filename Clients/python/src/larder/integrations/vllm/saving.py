@@ -1,8 +1,8 @@
 """The thread that pages out.
 
-The model's thread copies what a step completed out of the KV cache into slots of a pool; this thread hands the slots to the
-daemon, which encodes straight out of them. The KV cache is never read behind the engine's back: its blocks may be freed and
-filled anew as soon as the step is over.
+The model's thread copies what a step completed out of the KV cache into slots of a pool; this thread hands the slots to
+the daemon, which encodes straight out of them. The KV cache is never read behind the engine's back: its blocks may be
+freed and filled anew as soon as the step is over.
 """
 
 from __future__ import annotations
@@ -14,7 +14,18 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from ... import (
-    Busy, Conflict, Damaged, Declined, Full, LarderError, Miss, Model, Overlap, PageOut, Session, ShuttingDown,
+    Busy,
+    Conflict,
+    Damaged,
+    Declined,
+    Full,
+    LarderError,
+    Miss,
+    Model,
+    Overlap,
+    PageOut,
+    Session,
+    ShuttingDown,
     UnknownSession,
 )
 from .cores import leave_the_models_cores
@@ -82,8 +93,8 @@ class Saver:
     # The model's thread.
 
     def take(self, plan: SavePlan) -> Save | None:
-        """Slots for a plan's chunks, or None if there is no room for all, or an earlier chunk of the request is missing:
-        nothing finds a chunk behind a gap."""
+        """Slots for a plan's chunks, or None if there is no room for all, or an earlier chunk of the request is
+        missing: nothing finds a chunk behind a gap."""
         with self._lock:
             if plan.request_id in self._gaps:
                 self._tally.count("chunks not saved: behind a gap", plan.count)
@@ -159,12 +170,21 @@ class Saver:
         session, held = self._session(plan, name)
         start = min(held, plan.first)
         failed = self._put(session, save, start)
-        if failed is None:
-            return self._held(plan, name, len(plan.keys))
-        chunk, error = failed
-        offset = chunk * self._model.page_tokens
+        if failed is not None:
+            name, failed = self._mend(session, name, save, *failed)
+        if failed is not None:
+            raise failed[1]
+        self._held(plan, name, len(plan.keys))
+
+    def _mend(
+        self, session: Session, name: str, save: Save, chunk: int, error: LarderError
+    ) -> tuple[str, tuple[int, LarderError] | None]:
+        """Does what can be done about a chunk that failed, and puts it and the rest again. The session's name, and the
+        first chunk that failed then, or None."""
+        plan = save.plan
+        failed: tuple[int, LarderError] | None = (chunk, error)
         if isinstance(error, Damaged) or (plan.named and isinstance(error, (Conflict, Overlap))):
-            session.truncate(offset)
+            session.truncate(chunk * self._model.page_tokens)
             self._tally.count("sessions cut")
             failed = self._put(session, save, chunk)
             for attempt in range(BUSY_ATTEMPTS):
@@ -179,9 +199,7 @@ class Saver:
             session, _ = self._session(plan, name)
             self._tally.count("sessions branched")
             failed = self._put(session, save, 0)
-        if failed is not None:
-            raise failed[1]
-        self._held(plan, name, len(plan.keys))
+        return name, failed
 
     def _session(self, plan: SavePlan, name: str) -> tuple[Session, int]:
         """A session, and how many of the request's chunks it is known to hold, from the first on."""
@@ -212,12 +230,13 @@ class Saver:
             self._renamed.popitem(last=False)
 
     def _put(self, session: Session, save: Save, start: int) -> tuple[int, LarderError] | None:
-        """Puts the chunks from ``start`` on, those before ``plan.first`` by their keys. The first that failed, or None."""
+        """Puts the chunks from ``start`` on, those before ``plan.first`` by their keys. The first that failed, or
+        None."""
         deadline = time.monotonic() + self._timeout
         for attempt in range(BUSY_ATTEMPTS):
-            results = self._link.client().put_from([
-                self._item(session, save, chunk) for chunk in range(start, len(save.plan.keys))
-            ])
+            results = self._link.client().put_from(
+                [self._item(session, save, chunk) for chunk in range(start, len(save.plan.keys))]
+            )
             for chunk, result in enumerate(results, start):
                 if isinstance(result, int):
                     continue

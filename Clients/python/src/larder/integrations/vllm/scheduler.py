@@ -63,14 +63,19 @@ class SchedulerHalf:
         options: the connector's options.
         block_tokens: tokens of vLLM's blocks.
         hash_tokens: tokens of the blocks that vLLM hashes.
-        source: called once requests come: the algorithm of vLLM's block hashes if they are the same in every process, else
-            empty.
+        source: called once requests come: the algorithm of vLLM's block hashes if they are the same in every process,
+            else empty.
         roles: whether state is loaded, and saved.
         log: where it is said what is wrong.
     """
 
     def __init__(
-        self, options: Options, block_tokens: int, hash_tokens: int, source: Any, roles: tuple[bool, bool],
+        self,
+        options: Options,
+        block_tokens: int,
+        hash_tokens: int,
+        source: Any,
+        roles: tuple[bool, bool],
         log: logging.Logger,
     ) -> None:
         self.tally = Tally(log, "scheduler")
@@ -141,10 +146,16 @@ class SchedulerHalf:
         keys = tracked.chain.up_to(end * chunk)
         tracked.promised = end * chunk
         self.tally.count("tokens to load", tokens)
-        self._plans.append(LoadPlan(
-            request.request_id, tracked.place, self._content_session(tracked), first, tuple(keys[first:end]),
-            tuple(block_ids),
-        ))
+        self._plans.append(
+            LoadPlan(
+                request.request_id,
+                tracked.place,
+                self._content_session(tracked),
+                first,
+                tuple(keys[first:end]),
+                tuple(block_ids),
+            )
+        )
 
     def loaded(self, request_ids: set[str]) -> None:
         """Loads are over. vLLM has set how many tokens of each are there."""
@@ -199,8 +210,8 @@ class SchedulerHalf:
         return plan
 
     def _save(self, tracked: Tracked, scheduled: int, blocks_of: Any) -> SavePlan | None:
-        """The chunks of a request that are whole after this step. Only tokens that are settled count: what a draft model
-        guessed may be computed anew, over the same blocks."""
+        """The chunks of a request that are whole after this step. Only tokens that are settled count: what a draft
+        model guessed may be computed anew, over the same blocks."""
         request = tracked.request
         settled = min(request.num_computed_tokens + scheduled, request.num_tokens)
         keys = tracked.chain.up_to(settled)
@@ -263,8 +274,9 @@ class SchedulerHalf:
             if len(self._salts) >= self._options.salted_namespaces:
                 self.tally.count("requests without a store: too many salts")
                 self.tally.warn_once(
-                    "salts", f"more than {len(self._salts)} values of cache_salt; further ones go without a store. A salt "
-                    "is for a tenant, not for a request; raise salted_namespaces if there are so many tenants"
+                    "salts",
+                    f"more than {len(self._salts)} values of cache_salt; further ones go without a store. A salt "
+                    "is for a tenant, not for a request; raise salted_namespaces if there are so many tenants",
                 )
                 return None
             place = self._salts[salt] = place_of(self._options.namespace, salt)
@@ -281,8 +293,11 @@ class SchedulerHalf:
                 context = adapter_context(*name, self._options.lora_digest)
             except (OSError, ValueError) as error:
                 self.tally.count("requests without a store: adapter")
-                self.tally.warn_once("adapter", f"state of an adapter is not kept: {error}. Set lora_digest to false if its "
-                                     "name and path are identity enough")
+                self.tally.warn_once(
+                    "adapter",
+                    f"state of an adapter is not kept: {error}. Set lora_digest to false if its "
+                    "name and path are identity enough",
+                )
                 return None
             if len(self._adapters) >= ADAPTERS:
                 self._adapters.clear()

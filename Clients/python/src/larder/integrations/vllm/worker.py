@@ -73,13 +73,21 @@ class WorkerHalf:
             MOST_BUFFER_BYTES, max(LEAST_BUFFER_BYTES, 2 * self._step_tokens * tokens)
         )
         self._loader = Loader(
-            self._link("load", options.load_timeout_seconds), model, cache, _slots(load_bytes, geometry),
-            options.load_timeout_seconds, self.tally,
+            self._link("load", options.load_timeout_seconds),
+            model,
+            cache,
+            _slots(load_bytes, geometry),
+            options.load_timeout_seconds,
+            self.tally,
         )
         slots = _slots(save_bytes, geometry)
         self._saver = Saver(
-            self._link("save", options.save_timeout_seconds), model, geometry.chunk_bytes, slots,
-            options.save_timeout_seconds, self.tally,
+            self._link("save", options.save_timeout_seconds),
+            model,
+            geometry.chunk_bytes,
+            slots,
+            options.save_timeout_seconds,
+            self.tally,
         )
         self._slots = cache.chunks(self._saver.pool.view, slots)
         self.introduction = Introduction(model)
@@ -182,5 +190,3 @@ class WorkerHalf:
 
 def _slots(byte_count: int, geometry: Geometry) -> int:
     return max(1, byte_count // geometry.chunk_bytes)
-
-
