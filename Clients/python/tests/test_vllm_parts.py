@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from larder.integrations.vllm import identity, keys, layout, naming, options
+from larder.integrations.vllm import facts, identity, keys, layout, naming, options
 
 
 def request(tokens: list[int], block: int = 8, features: tuple[Any, ...] = (), hashed: int | None = None) -> Any:
@@ -284,6 +284,29 @@ class IdentityTests(unittest.TestCase):
         ]
         self.assertEqual(*((one.name, one.revision, one.weights, one.page_tokens, one.group_size) for one in ranks))
         self.assertNotEqual(ranks[0], ranks[1])
+
+
+class SupportTests(unittest.TestCase):
+    def test_what_is_not_kept_is_refused_by_name(self) -> None:
+        def why(*kinds: str, context: int = 1, scales: bool = False) -> str:
+            groups = [SimpleNamespace(kv_cache_spec=type(kind, (), {})()) for kind in kinds]
+            config = SimpleNamespace(
+                parallel_config=SimpleNamespace(decode_context_parallel_size=context, prefill_context_parallel_size=1),
+                cache_config=SimpleNamespace(calculate_kv_scales=scales),
+            )
+            return facts.unsupported(config, SimpleNamespace(kv_cache_groups=groups))
+
+        self.assertEqual(why("FullAttentionSpec"), "")
+        self.assertEqual(why("MLAAttentionSpec"), "")
+        self.assertIn("recurrent", why("FullAttentionSpec", "MambaSpec"))
+        self.assertIn("--disable-hybrid-kv-cache-manager", why("FullAttentionSpec", "SlidingWindowSpec"))
+        self.assertIn("ChunkedLocalAttentionSpec", why("ChunkedLocalAttentionSpec"))
+        self.assertIn("context", why("FullAttentionSpec", context=2))
+        self.assertIn("scales", why("FullAttentionSpec", scales=True))
+
+    def test_layers_that_look_at_anothers_cache_are_left_out(self) -> None:
+        one, two = (SimpleNamespace(data_ptr=lambda place=place: place) for place in (64, 128))
+        self.assertEqual(list(facts.own_tensors({"a": one, "b": two, "c": one})), ["a", "b"])
 
 
 if __name__ == "__main__":

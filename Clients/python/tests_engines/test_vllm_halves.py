@@ -337,12 +337,13 @@ class HalvesTests(unittest.TestCase):
         three = self.side()
         self.assertEqual(three.run(three.request("c", tokens)), 8 * BLOCK)
 
-    def test_a_full_pool_drops_what_does_not_fit(self) -> None:
-        one = self.side(save_buffer_bytes=1)
-        tokens = list(range(4 * BLOCK + 1))
+    def test_a_full_pool_keeps_what_fits(self) -> None:
+        one = self.side(save_buffer_bytes=3 * LAYERS * HEADS * BLOCK * CONTENT * 2)
+        tokens = list(range(8 * BLOCK + 1))
         self.assertEqual(one.run(one.request("a", tokens)), 0)
-        self.assertEqual(one.run(one.request("b", tokens)), 0)
-        self.assertEqual(one.workers[0].tally.counts()["chunks not saved: no room"], 8)
+        self.assertEqual(one.workers[0].tally.counts()["chunks not saved: no room"], 5)
+        self.assertEqual(one.run(one.request("b", tokens)), 3 * BLOCK)
+        self.assertEqual(one.run(one.request("c", tokens)), 6 * BLOCK)
 
     def test_large_loads_go_in_waves(self) -> None:
         one = self.side(load_buffer_bytes=3 * LAYERS * HEADS * BLOCK * CONTENT * 2)

@@ -112,6 +112,11 @@ class LarderConnector(KVConnectorBase_V1, SupportsHMA):
             if self._refused:
                 self._worker.refuse(self._refused)
 
+    @property
+    def requires_kv_delivery(self) -> bool:
+        """False: what is not saved is computed again some day, and no request has to be for it."""
+        return False
+
     # The workers' half.
 
     def register_kv_caches(self, kv_caches: dict[str, Any]) -> None:

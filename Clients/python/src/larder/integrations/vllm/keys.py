@@ -32,15 +32,13 @@ class KeyChain:
 
     Args:
         request: vLLM's request: ``all_token_ids``, ``block_hashes``, ``mm_features`` are used.
-        chunk_tokens: tokens of a chunk; divides ``block_tokens``.
+        chunk_tokens: tokens of a chunk.
         block_tokens: tokens of a block of ``request.block_hashes``.
         context: what else makes the state.
         source: the algorithm of vLLM's hashes, or empty to chain the tokens here.
     """
 
     def __init__(self, request: Any, chunk_tokens: int, block_tokens: int, context: bytes, source: str) -> None:
-        if block_tokens % chunk_tokens:
-            raise ValueError(f"chunks of {chunk_tokens} tokens do not divide blocks of {block_tokens}")
         self._request = request
         self._chunk_tokens = chunk_tokens
         self._block_tokens = block_tokens

@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ... import (
     Busy,
@@ -93,20 +93,21 @@ class Saver:
     # The model's thread.
 
     def take(self, plan: SavePlan) -> Save | None:
-        """Slots for a plan's chunks, or None if there is no room for all, or an earlier chunk of the request is
-        missing: nothing finds a chunk behind a gap."""
+        """Slots for a plan's chunks, or for the first of them if there is no room for all. None if there is none, or an
+        earlier chunk of the request is missing: nothing finds a chunk behind a gap."""
         with self._lock:
             if plan.request_id in self._gaps:
                 self._tally.count("chunks not saved: behind a gap", plan.count)
                 return None
-            if len(self._free) < plan.count:
+            room = min(len(self._free), plan.count)
+            if room < plan.count:
                 self._gap(plan.request_id)
-                self._tally.count("chunks not saved: no room", plan.count)
+                self._tally.count("chunks not saved: no room", plan.count - room)
                 self._tally.warn_once(
                     "room", "state is made faster than it is stored, so some of it is not; raise save_buffer_bytes"
                 )
-                return None
-            return Save(plan, [self._free.pop() for _ in range(plan.count)])
+                plan = replace(plan, keys=plan.keys[: plan.first + room])
+            return Save(plan, [self._free.pop() for _ in range(room)]) if room else None
 
     def submit(self, save: Save) -> None:
         """Hands over slots that are filled."""

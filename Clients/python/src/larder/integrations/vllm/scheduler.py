@@ -122,7 +122,7 @@ class SchedulerHalf:
         if tracked.lookup is None or (tracked.lookup.done.is_set() and tracked.lookup.age > STALE_SECONDS):
             tracked.lookup = self._lookups.ask(tracked.place, keys)
         lookup = tracked.lookup
-        if not lookup.done.wait(PATIENCE_SECONDS):
+        if not lookup.done.wait(max(0.0, PATIENCE_SECONDS - lookup.age)):
             if lookup.age < self._options.lookup_timeout_seconds:
                 return None, False
             self._missed(tracked, "lookup took too long")

@@ -113,7 +113,8 @@ class WorkerHalf:
         for save_plan in plan.saves:
             save = self._saver.take(save_plan) if self._saver is not None else None
             if save is not None and self._cache is not None:
-                rows = self._cache.geometry.tensor_rows(save_plan.block_ids, save_plan.first, save_plan.count)
+                taken = save.plan
+                rows = self._cache.geometry.tensor_rows(taken.block_ids, taken.first, taken.count)
                 self._copying.append(Copying(save, rows, [self._slots[slot] for slot in save.slots], set()))
 
     def copy_layer(self, layer_name: str) -> None:
