@@ -144,6 +144,8 @@ class NameTests(unittest.TestCase):
             ("chatcmpl-1", {"larder_session": "a\nb"}, None),
             ("chatcmpl-1", {"larder_session": "x" * 201}, None),
             ("chatcmpl-1", "no mapping", None),
+            ("chatcmpl-1", {"larder_session": naming.content_session(bytes(32))}, None),
+            ("session:load-1", None, None),
         ):
             self.assertEqual(naming.hinted_session(request_id, params, pattern), name, (request_id, params))
 

@@ -18,6 +18,7 @@ from ... import LarderError, Miss, Model, PageIn, PageOut, Session
 from .cores import leave_the_models_cores
 from .layout import KVCache
 from .link import Link, Unavailable
+from .naming import LOADING
 from .plan import LoadPlan
 from .pool import Pool
 from .tally import Tally
@@ -64,7 +65,7 @@ class Loader:
         self._chunk_bytes = cache.geometry.chunk_bytes
         self._pool = Pool(slots * self._chunk_bytes, tally)
         self._chunks = cache.chunks(self._pool.view, slots)
-        self._names = (f"load-{os.getpid()}-{os.urandom(4).hex()}-{number}" for number in itertools.count())
+        self._names = (f"{LOADING}{os.getpid()}-{os.urandom(4).hex()}-{number}" for number in itertools.count())
         self._lock = threading.Lock()
         self._under_way: dict[str, Load] = {}
         self._finished: list[Load] = []
@@ -158,23 +159,31 @@ class Loader:
             if session is None:
                 raise LoadFailed("no session")
         try:
-            for start in range(plan.first, plan.end, self._slots):
-                count = min(self._slots, plan.end - start)
-                if own:
-                    count = self._name(session, plan, range(start, start + count))
-                whole, error = self._wave(load, session, start, count)
-                if not own and isinstance(error, Miss):
-                    # The session lost some of its chunks, or never had them all: their keys may still name them.
-                    named = self._name(session, plan, range(start + whole, start + count))
-                    more, error = self._wave(load, session, start + whole, named)
-                    whole += more
-                    error = error if error is not None or whole == count else Miss("evicted")
-                if error is not None or start + whole < min(start + self._slots, plan.end):
-                    return type(error or Miss("")).__name__
-            return None
+            why = self._waves(load, session, own)
+            # What follows only tidies up: the request need not wait for it.
+            self._over(load, why)
+            return why
         finally:
             if own:
                 session.drop()
+
+    def _waves(self, load: Load, session: Session, own: bool) -> str | None:
+        """Loads from a session: from one of its ``own``, chunks are named there first."""
+        plan = load.plan
+        for start in range(plan.first, plan.end, self._slots):
+            count = min(self._slots, plan.end - start)
+            named = self._name(session, plan, range(start, start + count)) if own else count
+            whole, error = self._wave(load, session, start, named)
+            if not own and isinstance(error, Miss):
+                # The session lost some of its chunks, or never had them all: their keys may still name them.
+                named = self._name(session, plan, range(start + whole, start + count))
+                more, error = self._wave(load, session, start + whole, named)
+                whole += more
+            if error is not None:
+                return type(error).__name__
+            if whole < count:
+                return Miss.__name__
+        return None
 
     def _name(self, session: Session, plan: LoadPlan, chunks: range) -> int:
         """Has a session hold chunks that are stored already, by their keys. How many it does, from the first on."""

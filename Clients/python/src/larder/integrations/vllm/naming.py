@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
 #: Bytes of a digest that go into a name.
 DIGEST_BYTES = 16
+#: What the names of the connector's own sessions begin with. No request may name one of them: loads trust a session
+#: that is named by its content to hold that content.
+CONTENT, LOADING = "prefix-", "load-"
 #: Most bytes of a session's name that a request gave.
 SESSION_NAME_BYTES = 200
 
@@ -35,7 +39,7 @@ def place_of(namespace: str, cache_salt: str | None) -> Place:
 def content_session(key: bytes) -> str:
     """The session that holds the chain of chunks up to the one that ``key`` names. Who opens it by that name, in any
     process, finds chunks of that very content up to there."""
-    return f"prefix-{key[:DIGEST_BYTES].hex()}"
+    return f"{CONTENT}{key[:DIGEST_BYTES].hex()}"
 
 
 def hinted_session(request_id: str, transfer_params: Any, pattern: re.Pattern[str]) -> str | None:
@@ -45,7 +49,8 @@ def hinted_session(request_id: str, transfer_params: Any, pattern: re.Pattern[st
     if not isinstance(name, str):
         found = pattern.search(request_id)
         name = found.group("session") if found else None
-    if not name:
+    name = unicodedata.normalize("NFC", name or "")
+    if not name or name.startswith((CONTENT, LOADING)):
         return None
     encoded = name.encode(errors="replace")
     if len(encoded) > SESSION_NAME_BYTES or any(byte < 0x20 or byte == 0x7F for byte in encoded):
