@@ -1,0 +1,127 @@
+"""A connection to the daemon that comes back after it was lost."""
+
+from __future__ import annotations
+
+import time
+
+from ... import Client, DeclaredModel, LarderError, Model, Refusal, Session, TooManyConnections, UnknownSession, connect
+from .naming import Place
+from .tally import Tally
+
+#: Seconds until a lost connection is tried again: at first, and at most, doubling between.
+FIRST_RETRY_SECONDS = 0.5
+LAST_RETRY_SECONDS = 30.0
+#: Namespaces whose policy is known to be set.
+KNOWN_PLACES = 4096
+
+
+class Unavailable(Exception):
+    """There is no connection now. Go on without."""
+
+
+class Link:
+    """One thread's connection. After it is lost, or cannot be made, it is left alone for a while, longer each time; who
+    asks meanwhile is told at once.
+
+    Args:
+        socket: the daemon's socket; empty for the default.
+        name: this client's name.
+        timeout: seconds; bounds every wait.
+        tally: where it is said that the daemon is gone, and back.
+        ttl_seconds: time to live for namespaces that have none; 0 for never.
+    """
+
+    def __init__(self, socket: str, name: str, timeout: float, tally: Tally, ttl_seconds: int) -> None:
+        self._socket = socket or None
+        self._name = name
+        self._timeout = timeout
+        self._tally = tally
+        self._ttl_seconds = ttl_seconds
+        self._client: Client | None = None
+        self._retry_at = 0.0
+        self._pause = FIRST_RETRY_SECONDS
+        self._declared: dict[Model, DeclaredModel] = {}
+        self._places: set[str] = set()
+        #: Counts connections: what was opened with an earlier one is gone.
+        self.generation = 0
+
+    def client(self) -> Client:
+        """The connection, made anew if need be. Raises ``Unavailable``."""
+        if self._client is not None and self._client.is_open:
+            return self._client
+        if time.monotonic() < self._retry_at:
+            raise Unavailable
+        self._forget()
+        try:
+            self._client = connect(self._socket, name=self._name, timeout=self._timeout)
+        except (LarderError, OSError) as error:
+            self.lost(error)
+            raise Unavailable from error
+        self.generation += 1
+        self._pause = FIRST_RETRY_SECONDS
+        self._tally.settled("daemon", f"the daemon is back ({self._name})")
+        return self._client
+
+    def lost(self, error: BaseException) -> None:
+        """Ends the connection after an error that it does not survive, and leaves it alone for a while."""
+        self._tally.count("connections lost")
+        busy = " (the daemon serves as many as it may)" if isinstance(error, TooManyConnections) else ""
+        self._tally.warn_once(
+            "daemon", f"no daemon{busy}: {error}. The engine goes on and computes; the connection is tried again"
+        )
+        self._retry_at = time.monotonic() + self._pause
+        self._pause = min(2 * self._pause, LAST_RETRY_SECONDS)
+        self._forget()
+
+    def failed(self, error: BaseException) -> None:
+        """To be told of every error: those that end a connection end it; a refusal does not."""
+        if not isinstance(error, Refusal) or self._client is None or not self._client.is_open:
+            self.lost(error)
+
+    def _forget(self) -> None:
+        client, self._client = self._client, None
+        self._declared.clear()
+        self._places.clear()
+        if client is not None:
+            try:
+                client.close()
+            except (LarderError, OSError):
+                pass
+
+    def close(self) -> None:
+        """Ends the connection for good."""
+        self._retry_at = float("inf")
+        self._forget()
+
+    def model(self, model: Model) -> DeclaredModel:
+        """The model as the store knows it."""
+        declared = self._declared.get(model)
+        if declared is None:
+            declared = self._declared[model] = self.client().declare_model(model)
+        return declared
+
+    def session(self, place: Place, name: str, model: Model, create: bool = True) -> Session | None:
+        """Opens a session; None if it does not exist and is not to be created.
+
+        The first one of a namespace sets its salt and time to live, before anything can be put there.
+        """
+        try:
+            session = self.client().open_session(place.namespace, name, self.model(model), create)
+        except UnknownSession:
+            if create:
+                raise
+            return None
+        if place.namespace not in self._places:
+            self._settle(place)
+        return session
+
+    def _settle(self, place: Place) -> None:
+        client = self.client()
+        policy = client.namespace_policy(place.namespace)
+        if place.salt and not policy.has_salt:
+            client.configure_namespace(place.namespace, salt=place.salt)
+        if self._ttl_seconds and not policy.ttl_seconds:
+            client.configure_namespace(place.namespace, ttl_seconds=self._ttl_seconds)
+        if len(self._places) >= KNOWN_PLACES:
+            self._places.clear()
+        self._places.add(place.namespace)
