@@ -192,6 +192,7 @@ class Journal:
         self.histories: dict[tuple[str, str], History] = {}
         self.ids: dict[int, tuple[str, str]] = {}
         self.syncs: list[tuple[int, int]] = []
+        self.store_id = ""
         self.counts = {"acknowledged_chunks": 0, "acknowledged_durable": 0, "acknowledged_other": 0, "refused": 0}
 
     def new(self, namespace: str, name: str, root: int) -> History:
