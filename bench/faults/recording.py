@@ -151,13 +151,23 @@ class Names:
 
     def settle(self, directory: str | None) -> None:
         """All later changes in a directory are certain; None for all directories."""
-        kept = []
+        kept: list[Operation] = []
         for operation in self.later:
             if directory is None or any(os.path.dirname(path) == directory for path in operation.paths):
+                if operation.kind == "rename":
+                    self._carry(operation, kept)
                 self._apply(self.certain, operation)
             else:
                 kept.append(operation)
         self.later = kept
+
+    def _carry(self, rename: Operation, earlier: list[Operation]) -> None:
+        """A certain rename has its file, even if the name that it had before never was certain."""
+        for operation in reversed(earlier):
+            if operation.kind == "create" and operation.paths[0] == rename.paths[0]:
+                earlier.remove(operation)
+                self.certain[rename.paths[0]] = operation.inode
+                return
 
     def cut(self, choices: random.Random) -> dict[str, int]:
         """The names that a power cut leaves."""
@@ -198,6 +208,9 @@ class Disk:
         elif operation.kind in ("create", "mkdir", "rename", "unlink", "rmdir"):
             if operation.kind == "create":
                 self.files.setdefault(operation.inode, File())
+            # The record has no number of a directory: the daemon's own are still there when it is played.
+            if operation.kind == "mkdir" and os.path.isdir(operation.paths[0]):
+                self.directories[os.stat(operation.paths[0]).st_ino] = operation.paths[0]
             self.names.later.append(operation)
         else:
             self.files.setdefault(operation.inode, File()).later.append(operation)

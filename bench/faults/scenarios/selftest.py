@@ -24,7 +24,7 @@ def self_test(context: Context, result: Result) -> None:
     """Sabotage of each kind, one after another."""
     for sabotage, kind in (
         (_roll_back, "lost"), (_other_bytes, "wrong byte"), (_swap, "phantom"), (_unknown_session, "phantom"),
-        (_forget_drop, "phantom"), (_reuse_id, "id"), (_crash, "crash"), (_truncate_file, "does not open"),
+        (_forget_drop, "phantom"), (_reuse_id, "id"), (_crash, "crash"), (_truncate_file, "lost"),
         (_ignore_syncs, "lost"),
     ):
         try:
