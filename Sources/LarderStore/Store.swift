@@ -313,6 +313,7 @@ public final class Store: Sendable {
                 ("evicted_\(rule.name)_chunks", done.reduce(0) { $0 + ($1.evicted[rule]) })
             } + [
                 ("device_write_bytes", housekeeper.deviceBytes), ("damaged_chunks", damage.withLock { $0 }),
+                ("sweeping_shards", UInt64(writers.count { $0.isSweeping })),
             ]
     }
 }

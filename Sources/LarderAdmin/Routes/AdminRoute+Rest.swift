@@ -1,0 +1,4 @@
+extension AdminRoute {
+    static let maintenance: [AdminRoute] = []
+    static let watching: [AdminRoute] = []
+}
