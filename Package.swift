@@ -73,7 +73,7 @@ let package = Package(
         library(
             "LarderAdmin",
             [
-                "LarderMetrics", "LarderModel", "LarderServer", "LarderStore", "LarderSystem", lifecycle,
+                "LarderCodec", "LarderMetrics", "LarderModel", "LarderServer", "LarderStore", "LarderSystem", lifecycle,
                 logging, metrics, nioHTTPTypes,
             ] + nio + hummingbird),
         library("LarderClient", ["LarderModel", "LarderSystem", "LarderWire"]),

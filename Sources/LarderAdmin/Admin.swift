@@ -16,6 +16,12 @@ final class Admin: Sendable {
     let log: Logger
     /// What operators have pinned, until it ends: a pin lives as long as the reader that took it.
     let pins: Monitor<StoreReader>
+    let jobs: Jobs
+    let streams = StreamCount()
+    let inventory = InventoryCache()
+    /// What the last hours were like; nil where it is not kept.
+    let history: History?
+    private let sampler = Sampler()
     private let threads = NIOThreadPool(numberOfThreads: Limits.adminThreads)
     private let durations: [String: Metrics.Timer]
 
@@ -24,6 +30,8 @@ final class Admin: Sendable {
         self.loaded = loaded
         self.registry = registry
         self.log = log
+        jobs = Jobs(daemon.events)
+        history = History(path: loaded.configuration.historyPath, log: log)
         pins = Monitor(StoreReader(daemon.store, userID: Process.userID))
         var durations: [String: Metrics.Timer] = [:]
         for route in AdminRoute.all {
@@ -33,6 +41,9 @@ final class Admin: Sendable {
         self.durations = durations
         threads.start()
     }
+
+    /// Begins to look at the daemon now and then.
+    func start() throws(LarderError) { try sampler.start(self) }
 
     /// A reader for one request, which sees what the daemon's own user may see: all.
     var reader: StoreReader { StoreReader(daemon.store, userID: Process.userID) }
@@ -52,8 +63,17 @@ final class Admin: Sendable {
         durations[route.label]?.recordNanoseconds(Int64(clamping: nanoseconds))
     }
 
-    /// Ends the threads.
-    func stop() { threads.shutdownGracefully { _ in } }
+    /// Ends streams and jobs, so that connections can end.
+    func stopStreams() {
+        streams.stop()
+        jobs.stop(until: Clock.deadline(seconds: 2))
+    }
+
+    /// Ends the threads; the last sample of the history is taken.
+    func stop() {
+        sampler.stop()
+        threads.shutdownGracefully { _ in }
+    }
 }
 
 extension AdminRoute {

@@ -27,6 +27,11 @@ public final class AdminServer: Sendable {
     private let services: ServiceGroup
     private let socket: String?
 
+    /// What it answers: methods, and paths with names in braces.
+    public static var routes: [(method: String, path: String)] {
+        AdminRoute.all.map { ($0.method.rawValue, $0.path) }
+    }
+
     /// Makes a registry the backend of swift-metrics. Call once, before the daemon is made.
     public static func bootstrapMetrics() -> MetricsRegistry {
         let registry = MetricsRegistry(MetricCatalog.descriptions)
@@ -157,6 +162,8 @@ public final class AdminServer: Sendable {
 
     private func run(listeners: Int) throws(LarderError) {
         let (state, services) = (state, services)
+        try admin.start()
+        for loop in group.makeIterator() { loop.execute { WorkerThread.giveWay() } }
         Task.detached {
             do { try await services.run() } catch {
                 state.signal { $0.failure = $0.failure ?? LarderError(.storage, "the admin side ended: \(error)") }
@@ -182,6 +189,7 @@ public final class AdminServer: Sendable {
     /// Ends it: requests at hand are given a moment.
     public func stop() {
         let services = services
+        admin.stopStreams()
         Task.detached { await services.triggerGracefulShutdown() }
         _ = state.wait(until: Clock.deadline(seconds: 2)) { $0.hasEnded ? true : nil }
         admin.stop()

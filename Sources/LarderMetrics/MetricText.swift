@@ -46,7 +46,8 @@ public enum MetricText {
     static func name(_ label: String) -> String {
         var name = ""
         for character in label.unicodeScalars {
-            let isAllowed = character.isASCII && (character.properties.isAlphabetic || character == "_" || character == ":")
+            let isAllowed =
+                character.isASCII && (character.properties.isAlphabetic || character == "_" || character == ":")
             let isDigit = ("0"..."9").contains(character)
             name.unicodeScalars.append(isAllowed || (isDigit && !name.isEmpty) ? character : "_")
         }

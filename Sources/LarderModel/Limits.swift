@@ -262,6 +262,8 @@ public enum Limits {
     public static let jobs = 32
     /// Chunk records that one look of an inventory reads.
     public static let chunksPerLook = 2_048
+    /// Seconds between two inventories for metrics.
+    public static let heatLookSeconds = 300
     /// Seconds for which an inventory of the store is given again.
     public static let inventorySeconds = 10
 }

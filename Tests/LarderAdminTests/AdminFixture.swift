@@ -8,41 +8,82 @@ import LarderWire
 import Testing
 
 /// A value of JSON, for what a test looks at.
-struct JSONValue: @unchecked Sendable {
-    let any: Any?
+enum JSONValue: Decodable {
+    case null
+    case bool(Bool)
+    case number(Double)
+    case text(String)
+    case list([JSONValue])
+    case object([String: JSONValue])
 
-    init(_ any: Any?) { self.any = any }
-    init(text: String) { any = try? JSONSerialization.jsonObject(with: Data(text.utf8), options: [.fragmentsAllowed]) }
-
-    subscript(key: String) -> JSONValue { JSONValue((any as? [String: Any])?[key]) }
-    subscript(index: Int) -> JSONValue {
-        let list = any as? [Any] ?? []
-        return JSONValue(list.indices.contains(index) ? list[index] : nil)
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        if container.decodeNil() {
+            self = .null
+        } else if let value = try? container.decode(Bool.self) {
+            self = .bool(value)
+        } else if let value = try? container.decode(Double.self) {
+            self = .number(value)
+        } else if let value = try? container.decode(String.self) {
+            self = .text(value)
+        } else if let value = try? container.decode([JSONValue].self) {
+            self = .list(value)
+        } else {
+            self = .object(try container.decode([String: JSONValue].self))
+        }
     }
-    var int: Int? { any as? Int }
-    var text: String? { any as? String }
-    var bool: Bool? { any as? Bool }
-    var list: [JSONValue] { (any as? [Any] ?? []).map { JSONValue($0) } }
-    var exists: Bool { any != nil }
+
+    /// Null for what is no JSON.
+    init(text: String) { self = (try? JSONDecoder().decode(JSONValue.self, from: Data(text.utf8))) ?? .null }
+
+    subscript(key: String) -> JSONValue { fields[key] ?? .null }
+    subscript(index: Int) -> JSONValue { list.indices.contains(index) ? list[index] : .null }
+
+    var fields: [String: JSONValue] { if case .object(let fields) = self { fields } else { [:] } }
+    var list: [JSONValue] { if case .list(let list) = self { list } else { [] } }
+    var text: String? { if case .text(let text) = self { text } else { nil } }
+    var bool: Bool? { if case .bool(let bool) = self { bool } else { nil } }
+    var int: Int? { if case .number(let number) = self { Int(exactly: number) } else { nil } }
+    var exists: Bool { if case .null = self { false } else { true } }
 }
 
 /// A daemon with its admin socket.
 final class AdminDaemon {
     let daemon: TestDaemon
     let socket: String
+    /// What a daemon that is gone answers.
+    private var nothing: HTTPPeer.Reply
 
     init(_ arguments: [String] = []) throws {
         daemon = try TestDaemon(arguments: arguments)
         socket = daemon.directory.path + "/admin.sock"
         try daemon.start()
-        // The data socket answers a moment before the admin socket does.
+        nothing = try #require(Self.connected(daemon), "\(daemon.log)").request("GET", "/healthz")
+        (nothing.status, nothing.body, nothing.headers) = (0, "", [:])
+    }
+
+    /// A connection to a daemon's admin socket, which answers a moment after the data socket does.
+    static func connected(_ daemon: TestDaemon) -> HTTPPeer? {
         let deadline = Clock.deadline(seconds: 60)
-        while HTTPPeer(socket: socket) == nil, Clock.now() < deadline, daemon.isRunning { Clock.sleep(milliseconds: 5) }
+        var peer = HTTPPeer(socket: daemon.directory.path + "/admin.sock")
+        while peer == nil, Clock.now() < deadline, daemon.isRunning {
+            Clock.sleep(milliseconds: 5)
+            peer = HTTPPeer(socket: daemon.directory.path + "/admin.sock")
+        }
+        return peer
+    }
+
+    /// Starts the daemon again, after it was ended.
+    func restart() throws {
+        try daemon.start()
+        _ = try #require(Self.connected(daemon), "\(daemon.log)")
     }
 
     /// Asks over the admin socket.
-    func ask(_ method: String, _ target: String, _ body: String? = nil, headers: [String: String] = [:]) -> HTTPPeer.Reply {
-        guard let peer = HTTPPeer(socket: socket) else { return HTTPPeer.Reply() }
+    func ask(_ method: String, _ target: String, _ body: String? = nil, headers: [String: String] = [:])
+        -> HTTPPeer.Reply
+    {
+        guard let peer = HTTPPeer(socket: socket) else { return nothing }
         return peer.request(method, target, body: body, headers: headers)
     }
 
@@ -81,7 +122,9 @@ extension Client {
             defer { buffer.deallocate() }
             buffer.copyBytes(from: piece.bytes)
             let name = ChunkName(session: session, component: piece.component, offset: UInt64(piece.offset))
-            for result in try put([PageOut(name: name, tokens: UInt32(piece.tokens), bytes: UnsafeRawBufferPointer(buffer))]) {
+            for result in try put([
+                PageOut(name: name, tokens: UInt32(piece.tokens), bytes: UnsafeRawBufferPointer(buffer))
+            ]) {
                 _ = try result.get()
             }
         }
@@ -94,6 +137,23 @@ extension Client {
         let name = ChunkName(session: session, component: piece.component, offset: UInt64(piece.offset))
         guard case .success = try get([PageIn(name: name, destination: buffer)])[0] else { return false }
         return Array(buffer) == piece.bytes
+    }
+}
+
+/// A model with one component of attention, and bytes for it: what can be restored at every chunk's end.
+enum PlainState {
+    static let tokens = 1_792
+    static let model = ModelDeclaration(
+        name: "plain",
+        components: [
+            Component(name: "attention", kind: .attention, elementType: .bf16, layers: 2, planes: 2, rowBytes: 64)
+        ])
+
+    static func pieces(seed: UInt64) -> [SampleState.Piece] {
+        var generator = SeededGenerator(seed: seed)
+        return stride(from: 0, to: tokens, by: 256).map {
+            SampleState.Piece(component: 0, offset: $0, tokens: 256, bytes: generator.bytes(256 * 256))
+        }
     }
 }
 

@@ -18,6 +18,8 @@ public final class HTTPPeer {
     /// Connects to a Unix socket; nil if nobody listens.
     public init?(socket path: String, timeoutSeconds: Int = 30) {
         descriptor = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        // Connecting waits, too, where the backlog is full.
+        setTimeout(timeoutSeconds)
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(path.utf8.prefix(107))) }
@@ -26,7 +28,6 @@ public final class HTTPPeer {
                 connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
             }
         }
-        setTimeout(timeoutSeconds)
         if code != 0 {
             close(descriptor)
             return nil
@@ -36,6 +37,7 @@ public final class HTTPPeer {
     /// Connects to a port of 127.0.0.1; nil if nobody listens.
     public init?(port: UInt16, timeoutSeconds: Int = 30) {
         descriptor = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        setTimeout(timeoutSeconds)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = port.bigEndian
@@ -45,7 +47,6 @@ public final class HTTPPeer {
                 connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
             }
         }
-        setTimeout(timeoutSeconds)
         if code != 0 {
             close(descriptor)
             return nil

@@ -6,9 +6,12 @@ final class AdminRequest {
     private let parameters: [String: String]
     private var query: [String: String]
     private let body: [UInt8]
+    /// The last event that a reader which comes back knows of, by the header of that name.
+    let lastEventID: UInt64?
 
     /// - Parameter parameters: what the path names, by the names in the route's pattern.
-    init(parameters: [String: String], query: [String: String], body: [UInt8]) {
+    init(parameters: [String: String], query: [String: String], body: [UInt8], lastEventID: UInt64?) {
+        self.lastEventID = lastEventID
         self.parameters = parameters
         self.query = query
         self.body = body

@@ -1,3 +1,4 @@
+import HTTPTypes
 import Hummingbird
 import LarderModel
 import LarderSystem
@@ -55,10 +56,18 @@ struct AdminResponder: HTTPResponder {
         let parameters = match.parameters
         let start = Clock.now()
         defer { admin.note(match.route, nanoseconds: Clock.now() - start) }
-        return try await admin.work { [query] in
-            try match.route.answer(admin, AdminRequest(parameters: parameters, query: query, body: body))
+        let lastEventID = request.headers[Self.lastEventID].flatMap { UInt64(digits: $0) }
+        let route = match.route
+        let answer: @Sendable () throws -> AdminAnswer = { [query, admin] in
+            try route.answer(
+                admin,
+                AdminRequest(parameters: parameters, query: query, body: body, lastEventID: lastEventID))
         }
+        // Whether the daemon is well must not wait for those who wait for the disk.
+        return try await route.isOpen ? answer() : admin.work(answer)
     }
+
+    private static let lastEventID = HTTPField.Name("Last-Event-ID")!
 
     private static func response(_ answer: AdminAnswer) -> Response {
         var headers = answer.headers

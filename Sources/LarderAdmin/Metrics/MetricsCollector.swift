@@ -11,6 +11,7 @@ enum MetricsCollector {
         registry.collect { [weak admin] in
             guard let admin else { return [] }
             return counters(admin.daemon) + labelled(admin.daemon) + namespaces(admin.store)
+                + [heat(admin.inventory.known)]
         }
     }
 
@@ -137,6 +138,27 @@ enum MetricsCollector {
         MetricFamily(name, help, .counter, values().map { MetricSample(name, [(label, $0.0)], $0.1) })
     }
 
+    private static let ages = ["1m", "10m", "1h", "6h", "1d", "7d", "older"]
+
+    /// What the store held when it was last counted, by age and heat: every cell, so that none lingers.
+    private static func heat(_ inventory: Inventory?) -> MetricFamily {
+        let name = "larder_heat_stored_bytes"
+        var samples: [MetricSample] = []
+        let heats = Inventory.heatBounds.map { "\($0)" } + ["hotter"]
+        for (age, ageLabel) in ages.enumerated() where inventory != nil {
+            for heat in -1..<heats.count {
+                let sums = inventory?.cells[Inventory.Cell(age: age, heat: heat)]
+                let label = heat < 0 ? "forgotten" : heats[heat]
+                samples.append(
+                    MetricSample(name, [("age", ageLabel), ("heat", label)], Double(sums?.storedBytes ?? 0)))
+            }
+        }
+        return MetricFamily(
+            name,
+            "Stored bytes by time since they were put and by heat (upper bounds), as counted every "
+                + "\(Limits.heatLookSeconds) s.", .gauge, samples)
+    }
+
     /// What the largest namespaces take, by name; the rest, and one that is called so, as `other`.
     private static func namespaces(_ store: Store) -> [MetricFamily] {
         var entries = store.namespaceUsage.sorted { $0.storedBytes > $1.storedBytes }
@@ -148,7 +170,8 @@ enum MetricsCollector {
         for entry in entries.dropFirst(Limits.namespacesInMetrics) {
             other = (other.bytes + entry.storedBytes, other.sessions + entry.sessions)
         }
-        let shown = entries.prefix(Limits.namespacesInMetrics).map { ($0.name, $0.storedBytes, $0.sessions) }
+        let shown =
+            entries.prefix(Limits.namespacesInMetrics).map { ($0.name, $0.storedBytes, $0.sessions) }
             + [("other", other.bytes, other.sessions)]
         func gauges(_ name: String, _ help: String, _ values: [(String, Double)]) -> MetricFamily {
             MetricFamily(name, help, .gauge, values.map { MetricSample(name, [("namespace", $0.0)], $0.1) })

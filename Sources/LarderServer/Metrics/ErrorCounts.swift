@@ -19,9 +19,11 @@ final class ErrorCounts: Sendable {
 
     /// For each code, how many requests and how many items were refused with it.
     var list: [(code: ErrorCode, requests: UInt64, items: UInt64)] {
-        let now = values.withLock { $0 }
-        return ErrorCode.allCases.map { code in
-            (code, now.requests[Int(code.rawValue) - 1], now.items[Int(code.rawValue) - 1])
+        // Made under the lock: a copy that shares storage with what is counted would look like a race.
+        values.withLock { now in
+            ErrorCode.allCases.map { code in
+                (code, now.requests[Int(code.rawValue) - 1], now.items[Int(code.rawValue) - 1])
+            }
         }
     }
 }

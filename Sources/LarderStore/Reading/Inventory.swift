@@ -29,6 +29,12 @@ public struct Inventory: Sendable {
 
     /// A field of the map of heat: an age, and a heat.
     public struct Cell: Sendable, Hashable {
+        /// A field of the map.
+        public init(age: Int, heat: Int) {
+            self.age = age
+            self.heat = heat
+        }
+
         /// Index into ``Inventory/ageBoundsSeconds``: since it was put, less than that; one more for older.
         public let age: Int
         /// Index into ``Inventory/heatBounds``: less than that; one more for hotter. -1 for what the memory of heat has
@@ -84,11 +90,12 @@ extension StoreReader {
                         var line = record.head
                         while line != 0, found[line] == nil {
                             found[line] = record.models
-                            line = try WordKey(line).withBytes { key in
-                                try transaction.get(shard.databases.lines, key).flatMap {
-                                    try? LineRecord($0, key: key)
-                                }
-                            }?.parent ?? 0
+                            line =
+                                try WordKey(line).withBytes { key in
+                                    try transaction.get(shard.databases.lines, key).flatMap {
+                                        try? LineRecord($0, key: key)
+                                    }
+                                }?.parent ?? 0
                         }
                         return true
                     }
@@ -126,12 +133,16 @@ extension StoreReader {
                         return true
                     }
                     if namespaces[key.line] == nil {
-                        namespaces[key.line] = try WordKey(key.line).withBytes { key in
-                            try transaction.get(shard.databases.lines, key).flatMap { try? LineRecord($0, key: key) }
-                        }?.namespaceID ?? 0
+                        namespaces[key.line] =
+                            try WordKey(key.line).withBytes { key in
+                                try transaction.get(shard.databases.lines, key).flatMap {
+                                    try? LineRecord($0, key: key)
+                                }
+                            }?.namespaceID ?? 0
                     }
                     // Of the chunks that are one blob, the first owner counts its bytes.
-                    let counts = try !record.isShared
+                    let counts =
+                        try !record.isShared
                         || BlobLog.owners(of: record.blobID, limit: 1, transaction, shard).first == key
                     looks.append(Look(key: key, record: record, storedBytes: counts ? UInt64(record.storedBytes) : 0))
                     return true

@@ -67,9 +67,12 @@ extension StoreReader {
             try transaction.get(shard.databases.lines, key).flatMap { try? LineRecord($0, key: key) }
         }
         guard let line else { return nil }
-        let session = try line.head == 0 ? nil : WordKey(line.head).withBytes { key in
-            try transaction.get(shard.databases.sessions, key).flatMap { try? SessionRecord($0, key: key) }
-        }
+        let session =
+            try line.head == 0
+            ? nil
+            : WordKey(line.head).withBytes { key in
+                try transaction.get(shard.databases.sessions, key).flatMap { try? SessionRecord($0, key: key) }
+            }
         return FamilyLine(
             id: id, parent: line.parent, forkedAt: line.parent == 0 ? 0 : min(line.view.limit, Limits.offsetTokens),
             session: line.head, name: session?.name ?? "",

@@ -1,4 +1,0 @@
-extension AdminRoute {
-    static let maintenance: [AdminRoute] = []
-    static let watching: [AdminRoute] = []
-}
