@@ -44,6 +44,7 @@ bench: build
 	$(BIN)/larder-bench page
 	$(BIN)/larder-bench forks
 	$(BIN)/larder-bench churn
+	$(BIN)/larder-bench admin
 
 # Ten minutes of everything that workers do, at random, against a daemon at its cap; every byte is compared.
 soak: build

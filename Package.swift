@@ -19,7 +19,14 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
+let hummingbird = ["Hummingbird", "HummingbirdCore"].map {
+    Target.Dependency.product(name: $0, package: "hummingbird")
+}
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let nio = ["NIOCore", "NIOPosix"].map { Target.Dependency.product(name: $0, package: "swift-nio") }
+let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
+let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
 let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
 
 let package = Package(
@@ -34,7 +41,12 @@ let package = Package(
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.1.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
-        .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.14.0"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.5.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.34.1"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.0.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0", traits: []),
         .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
     ],
     targets: [
@@ -54,13 +66,22 @@ let package = Package(
         library(
             "LarderStore",
             ["LarderCodec", "LarderLMDB", "LarderModel", "LarderPolicy", "LarderSystem", crypto, logging]),
+        library("LarderMetrics", ["LarderSystem", metrics]),
         library(
-            "LarderServer", ["LarderCodec", "LarderPolicy", "LarderStore", "LarderSystem", "LarderWire", logging, toml]),
+            "LarderServer",
+            ["LarderCodec", "LarderPolicy", "LarderStore", "LarderSystem", "LarderWire", logging, metrics, toml]),
+        library(
+            "LarderAdmin",
+            [
+                "LarderCodec", "LarderMetrics", "LarderModel", "LarderServer", "LarderStore", "LarderSystem", lifecycle,
+                logging, metrics, nioHTTPTypes,
+            ] + nio + hummingbird),
         library("LarderClient", ["LarderModel", "LarderSystem", "LarderWire"]),
 
         // Executables: parse, wire up, run.
         .executableTarget(
-            name: "larderd", dependencies: ["LarderServer", argumentParser, logging], swiftSettings: swiftSettings),
+            name: "larderd", dependencies: ["LarderAdmin", "LarderServer", argumentParser, logging],
+            swiftSettings: swiftSettings),
         .executableTarget(
             name: "larderctl",
             dependencies: ["LarderClient", "LarderPolicy", "LarderStore", argumentParser, logging],
@@ -87,5 +108,7 @@ let package = Package(
         tests("LarderLMDBTests", ["LarderLMDB", "LarderSystem"]),
         tests("LarderStoreTests", ["LarderCodec", "LarderStore", "LarderTestSupport", logging]),
         tests("LarderServerTests", ["LarderServer", "LarderClient", "LarderTestSupport"]),
+        tests("LarderMetricsTests", ["LarderMetrics", "LarderTestSupport", metrics]),
+        tests("LarderAdminTests", ["LarderAdmin", "LarderServer", "LarderClient", "LarderTestSupport"]),
     ]
 )

@@ -90,6 +90,14 @@ extension Environment {
         try check("mdb_env_copyfd2", code)
     }
 
+    /// The same while the environment is in use: as it is at one moment, which is held until the copy is done. The map
+    /// cannot be moved meanwhile.
+    public func copyLive(to path: String) throws {
+        gate.enter()
+        defer { gate.leave() }
+        try copyCompacted(to: path)
+    }
+
     /// The descriptor of the data file, mdb_env_get_fd. Valid as long as the environment.
     public var dataDescriptor: Int32 {
         var descriptor: Int32 = -1

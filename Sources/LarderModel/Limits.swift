@@ -225,4 +225,45 @@ public enum Limits {
     public static let pinsPerConnection = 64
     /// Blobs that are pinned at once, by all connections.
     public static let pinnedBlobs = 1 << 17
+
+    // The admin side.
+
+    /// Connections of the admin socket, and likewise of its TCP listener; further ones wait.
+    public static let adminConnections = 64
+    /// Streams of events at once.
+    public static let eventStreams = 16
+    /// Bytes of the body of an admin request.
+    public static let adminBodyBytes = 64 << 10
+    /// Bytes of all header fields of an admin request.
+    public static let adminHeaderBytes = 16 << 10
+    /// Header fields of an admin request.
+    public static let adminHeaders = 64
+    /// Seconds in which a request's head must have come since it could begin, and likewise its body.
+    public static let adminReceiveSeconds = 15
+    /// Seconds that a connection may be idle between requests.
+    public static let adminIdleSeconds = 75
+    /// Seconds in which an answer that is no stream must have been taken.
+    public static let adminAnswerSeconds = 120
+    /// Threads that answer admin requests.
+    public static let adminThreads = 3
+    /// Bytes of the bearer token: at least, at most.
+    public static let adminTokenBytes = 16...1_024
+    /// Namespaces that metrics name; the rest are one.
+    public static let namespacesInMetrics = 100
+    /// Samples of the history, and the seconds between two: eight hours.
+    public static let historySamples = 1_440
+    /// See ``historySamples``.
+    public static let historySeconds = 20
+    /// Bytes of the history's file, whole pages.
+    public static let historyBytes = 256 << 10
+    /// Lines of a session's family that one answer shows.
+    public static let familyLines = 2_000
+    /// Jobs that are remembered.
+    public static let jobs = 32
+    /// Chunk records that one look of an inventory reads.
+    public static let chunksPerLook = 2_048
+    /// Seconds between two inventories for metrics.
+    public static let heatLookSeconds = 300
+    /// Seconds for which an inventory of the store is given again.
+    public static let inventorySeconds = 10
 }

@@ -6,17 +6,19 @@ import Logging
 
 /// The daemon: a store behind the data socket.
 public final class Daemon: Sendable {
-    private struct State {
+    struct State {
         var connections: [UInt64: Connection] = [:]
+        /// True while workers are turned away for maintenance.
+        var isDraining = false
         var isStopping = false
         var hasStoppedListening = false
     }
 
-    private let services: Services
+    let services: Services
     private let listener: UnixSocket
     private let socketIdentity: FileSystem.Identity?
-    private let state = Monitor(State())
-    private let log: Logger
+    let state = Monitor(State())
+    let log: Logger
     private let failure: Monitor<Bool>
 
     /// True if the disk failed in a way that only a new start mends: the daemon has asked itself to end.
@@ -32,6 +34,8 @@ public final class Daemon: Sendable {
             failure.withLock { $0 = true }
             Process.requestTermination()
         }
+        let metrics = ServerMetrics()
+        stored.noteCommit = { metrics.committed(nanoseconds: $0) }
         let store = try Store(stored, log: log)
         let recorder: TraceRecorder?
         do {
@@ -50,7 +54,8 @@ public final class Daemon: Sendable {
         }
         services = Services(
             store: store, memory: InlineMemory(bytes: configuration.inlineBytes),
-            arenas: ArenaBudget(bytes: configuration.arenaBytes), counters: ServerCounters(),
+            arenas: ArenaBudget(bytes: configuration.arenaBytes), counters: ServerCounters(), metrics: metrics,
+            events: EventLog(),
             startedNanoseconds: Clock.now(), configuration: configuration, recorder: recorder)
         let descriptors = Process.raiseDescriptorLimit()
         let wanted = configuration.maxConnections * (1 + Limits.arenasPerConnection) + 64
@@ -135,32 +140,39 @@ public final class Daemon: Sendable {
 
     private func serve(_ socket: consuming UnixSocket, _ number: UInt64) throws(SystemError) {
         let limit = services.configuration.maxConnections
-        let (count, isStopping) = state.withLock { ($0.connections.count, $0.isStopping) }
+        let (count, isDraining, isStopping) = state.withLock {
+            ($0.connections.count, $0.isDraining, $0.isStopping)
+        }
         if isStopping { return }
+        if isDraining {
+            let error = LarderError(.shuttingDown, "the daemon is drained for maintenance; connect again later")
+            return try refuse(socket, error)
+        }
         guard count < limit else {
-            services.counters.count { $0.refusals += 1 }
-            try socket.setTimeouts(receiveSeconds: 1, sendSeconds: 1)
             let error = LarderError(
                 .tooManyConnections,
                 "the daemon serves \(limit) connections, its limit; close some, or raise max_connections")
-            let frame = Refusal(error).frame(type: FrameHeader.errorType, requestID: 0)
-            try frame.withUnsafeBufferPointer { buffer throws(SystemError) in
-                try socket.send(UnsafeRawBufferPointer(buffer))
-            }
-            return
+            return try refuse(socket, error)
         }
         let connection = try Connection(number: number, socket: socket, services: services, log: log)
         // Under the lock that stop() takes to tell all connections: none slips in after it.
         let isLate = state.withLock { state in
-            if !state.isStopping { state.connections[number] = connection }
-            return state.isStopping
+            let isLate = state.isStopping || state.isDraining
+            if !isLate { state.connections[number] = connection }
+            return isLate
         }
         if isLate { return }
         services.counters.count {
             $0.connections += 1
             $0.connectionsTotal += 1
         }
+        let peer: [String: DaemonEvent.Value] = [
+            "connection": .number(number), "uid": .number(UInt64(connection.peer.userID)),
+            "pid": .number(UInt64(connection.peer.processID.magnitude)),
+        ]
+        services.events.note(.connected, peer)
         let end: @Sendable () -> Void = { [self] in
+            services.events.note(.disconnected, peer)
             state.signal { _ = $0.connections.removeValue(forKey: number) }
             services.counters.count { $0.connections -= 1 }
         }
@@ -172,6 +184,17 @@ public final class Daemon: Sendable {
         } catch {
             end()
             throw error
+        }
+    }
+
+    /// Tells a peer why it is not served.
+    private func refuse(_ socket: borrowing UnixSocket, _ error: LarderError) throws(SystemError) {
+        services.counters.count { $0.refusals += 1 }
+        services.errors.countRequest(error.code)
+        try socket.setTimeouts(receiveSeconds: 1, sendSeconds: 1)
+        let frame = Refusal(error).frame(type: FrameHeader.errorType, requestID: 0)
+        try frame.withUnsafeBufferPointer { buffer throws(SystemError) in
+            try socket.send(UnsafeRawBufferPointer(buffer))
         }
     }
 }

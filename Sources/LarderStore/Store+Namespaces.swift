@@ -42,6 +42,25 @@ extension Store {
             .prefix(Limits.pageEntries).map { ($0, catalog.sessionCounts.count($0.id)) }
     }
 
+    /// The namespace of an id, how many sessions it has and its stored bytes in all shards; nil if there is none.
+    public func namespace(id: UInt32) -> (namespace: StoredNamespace, sessions: Int, storedBytes: UInt64)? {
+        catalog.namespace(id).map { ($0, catalog.sessionCounts.count(id), quotas.bytes(id)) }
+    }
+
+    /// Stored bytes of a namespace, in all shards.
+    public func storedBytes(namespaceID: UInt32) -> UInt64 { quotas.bytes(namespaceID) }
+
+    /// Every namespace's name, stored bytes and sessions, in no order.
+    public var namespaceUsage: [(name: String, storedBytes: UInt64, sessions: Int)] {
+        catalog.namespaces.map { ($0.name, quotas.bytes($0.id), catalog.sessionCounts.count($0.id)) }
+    }
+
+    /// What paging has saved since the store was opened, all in all.
+    public var savingsSinceStart: SavingsTally { savings.total }
+
+    /// What was newly written since the store was opened, by encoding.
+    public var encodings: EncodingTally { savings.encodings.total }
+
     /// Sets the seconds since a session's last use after which its state expires; 0 for what its namespace says.
     public func configure(session: UInt64, ttlSeconds: UInt32) throws(LarderError) {
         try writer(of: session).perform(ConfigureSessionMutation(session: session, ttlSeconds: ttlSeconds))

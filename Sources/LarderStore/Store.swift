@@ -136,6 +136,9 @@ public final class Store: Sendable {
     /// Models with ids above `after`, in order.
     public func models(after: UInt32) -> [StoredModel] { catalog.models(after: after, limit: Limits.pageEntries) }
 
+    /// Every model, in order of id.
+    public var allModels: [StoredModel] { catalog.models(after: 0, limit: Limits.models) }
+
     /// Opens a session, or creates it. The namespace is created, and then owned by `userID`, if it does not exist.
     ///
     /// - Parameter reader: the calling thread's; with it, a session that this model has opened before waits for no commit.
@@ -313,6 +316,7 @@ public final class Store: Sendable {
                 ("evicted_\(rule.name)_chunks", done.reduce(0) { $0 + ($1.evicted[rule]) })
             } + [
                 ("device_write_bytes", housekeeper.deviceBytes), ("damaged_chunks", damage.withLock { $0 }),
+                ("sweeping_shards", UInt64(writers.count { $0.isSweeping })),
             ]
     }
 }

@@ -43,6 +43,11 @@ public struct StoreConfiguration: Sendable {
     /// The clock that savings are counted by, in seconds since 1970.
     public var wallSeconds: @Sendable () -> UInt64 = Clock.wallSeconds
 
+    /// Bytes of other files that the directory will hold, which the cap counts.
+    public var otherBytes = 0
+    /// Told what each commit took, in nanoseconds, from the thread that made it: it holds the writer up.
+    public var noteCommit: @Sendable (_ nanoseconds: UInt64) -> Void = { _ in }
+
     /// A configuration from its fields.
     public init(directory: String, capBytes: Int, shards: Int = 1, queueBytes: Int = 64 << 20, readers: Int = 256) {
         self.directory = directory
@@ -75,7 +80,7 @@ public struct StoreConfiguration: Sendable {
     }
 
     /// Bytes of the disk that each shard's data file may take.
-    var partBytes: Int { capBytes / shards - overheadBytes }
+    var partBytes: Int { (capBytes - otherBytes) / shards - overheadBytes }
 
     /// Bytes of each shard's map.
     var mapBytes: Int { Self.mapBytes(partBytes: partBytes) }
@@ -98,7 +103,7 @@ public struct StoreConfiguration: Sendable {
     func requireWorkable(path: String, filePages: Int) throws(LarderError) {
         let least = (filePages / Limits.loweredPart + 1) * 4_096
         guard mapBytes < least else { return }
-        let cap = shards * (Self.partBytes(mapBytes: least) + overheadBytes)
+        let cap = shards * (Self.partBytes(mapBytes: least) + overheadBytes) + otherBytes
         throw LarderError(
             .invalidArgument,
             "a cap of \(capBytes) bytes is below the smallest to which this store can be lowered, \(cap): \(path) is "
@@ -116,7 +121,7 @@ public struct StoreConfiguration: Sendable {
             throw LarderError(
                 .invalidArgument,
                 "a cap of \(capBytes) bytes is too small for \(shards) shards; give at least "
-                    + "\(shards * (Self.partBytes(mapBytes: Limits.shardBytesMinimum) + overheadBytes)) bytes"
+                    + "\(shards * (Self.partBytes(mapBytes: Limits.shardBytesMinimum) + overheadBytes) + otherBytes) bytes"
             )
         }
         guard capBytes <= Limits.capBytes else {

@@ -29,6 +29,9 @@ public enum Clock {
         return text.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
     }
 
+    /// CLOCK_REALTIME in whole milliseconds since 1970.
+    public static func wallMilliseconds() -> UInt64 { read(CLOCK_REALTIME) / 1_000_000 }
+
     /// Lets the thread rest, nanosleep(2).
     public static func sleep(milliseconds: Int) {
         var time = timespec(tv_sec: milliseconds / 1_000, tv_nsec: milliseconds % 1_000 * 1_000_000)

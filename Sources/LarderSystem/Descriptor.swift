@@ -24,6 +24,22 @@ public struct Descriptor: ~Copyable, Sendable {
         try open(path, flags: O_WRONLY | O_CREAT | O_EXCL)
     }
 
+    /// open(2) for reading and writing of a file that only this user may read, which is made if it is missing. A link is not
+    /// followed.
+    public static func openOrCreate(_ path: String) throws(SystemError) -> Descriptor {
+        try open(path, flags: O_RDWR | O_CREAT | O_NOFOLLOW)
+    }
+
+    /// pwrite(2) until all of `bytes` is written.
+    public func write(_ bytes: [UInt8], at offset: Int) throws(SystemError) {
+        var done = 0
+        while done < bytes.count {
+            done += try check("pwrite") {
+                bytes[done...].withUnsafeBytes { pwrite(number, $0.baseAddress!, $0.count, off_t(offset + done)) }
+            }
+        }
+    }
+
     /// pread(2) until `buffer` is full or the file ends. Returns the bytes read.
     public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(SystemError) -> Int {
         var done = 0

@@ -17,6 +17,18 @@ public enum FileSystem {
         try check("mkdir", path) { mkdir(path, mode) }
     }
 
+    /// mkdir(2) of `path` alone; one that is there throws EEXIST.
+    public static func createDirectory(_ path: String, mode: UInt32 = 0o700) throws(SystemError) {
+        try check("mkdir", path) { mkdir(path, mode) }
+    }
+
+    /// The path without links, realpath(3); nil if it names nothing.
+    public static func resolved(_ path: String) -> String? {
+        guard let real = realpath(path, nil) else { return nil }
+        defer { free(real) }
+        return String(cString: real)
+    }
+
     /// True if `path` names a directory.
     public static func isDirectory(_ path: String) -> Bool {
         var status = stat()

@@ -9,6 +9,9 @@ public enum Process {
     /// The effective user id.
     public static var userID: UInt32 { geteuid() }
 
+    /// The effective group id.
+    public static var groupID: UInt32 { getegid() }
+
     /// The path of the running executable, /proc/self/exe.
     public static var executablePath: String {
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)

@@ -30,3 +30,8 @@ public enum Processors {
         try check("sched_setaffinity") { larder_set_affinity(mask, mask.count) }
     }
 }
+
+extension WorkerThread {
+    /// Makes the calling thread give way to others (nice 10), once: for work that may take as long as it takes.
+    public static func giveWay() { larder_lower_priority_once(10) }
+}

@@ -20,18 +20,22 @@ public struct UnixSocket: ~Copyable, Sendable {
 
     /// A listening socket at `path`. A stale socket file is replaced; a live one throws EADDRINUSE, any other file EEXIST.
     public static func listen(at path: String, backlog: Int32 = 128) throws(SystemError) -> UnixSocket {
-        var status = stat()
-        if lstat(path, &status) == 0 {
-            guard status.st_mode & S_IFMT == S_IFSOCK else { throw SystemError("bind", path, code: EEXIST) }
-            if (try? UnixSocket.connect(to: path)) != nil { throw SystemError("bind", path, code: EADDRINUSE) }
-            try FileSystem.remove(path)
-        }
+        try clear(path)
         let socket = try UnixSocket(make())
         let mask = umask(0o177)
         defer { umask(mask) }
         try withAddress(path) { address, length in bind(socket.descriptor.number, address, length) == 0 ? 0 : errno }
         try check("listen", path) { Glibc.listen(socket.descriptor.number, backlog) }
         return socket
+    }
+
+    /// Removes a stale socket file. A live one throws EADDRINUSE, any other file EEXIST.
+    public static func clear(_ path: String) throws(SystemError) {
+        var status = stat()
+        guard lstat(path, &status) == 0 else { return }
+        guard status.st_mode & S_IFMT == S_IFSOCK else { throw SystemError("bind", path, code: EEXIST) }
+        if (try? UnixSocket.connect(to: path)) != nil { throw SystemError("bind", path, code: EADDRINUSE) }
+        try FileSystem.remove(path)
     }
 
     /// A socket connected to the listener at `path`.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import LarderAdmin
 import LarderModel
 import LarderServer
 import LarderSystem
@@ -26,6 +27,13 @@ struct Larderd: ParsableCommand {
     @Option(help: "Path of the data socket.") var socket: String?
     @Option(help: "Mode of the data socket, octal.") var socketMode: String?
     @Option(help: "Group of the data socket.") var socketGroup: String?
+    @Option(help: "Path of the admin socket; off for none. Default: admin.sock beside the data socket.")
+    var adminSocket: String?
+    @Option(help: "Mode of the admin socket, octal.") var adminSocketMode: String?
+    @Option(help: "Group whose members may use the admin socket.") var adminSocketGroup: String?
+    @Option(help: "Loopback address to serve admin HTTP at, such as 127.0.0.1:9465; needs --admin-token-file.")
+    var adminListen: String?
+    @Option(help: "File of mode 0600 with the token that clients of --admin-listen send.") var adminTokenFile: String?
     @Option(help: "Directory of the store.") var dataDir: String?
     @Option(help: "Most bytes of the disk that the store may take, such as 10GiB; larderctl cap changes it for now.")
     var cap: String?
@@ -60,6 +68,8 @@ struct Larderd: ParsableCommand {
             "drain_seconds": drainSeconds, "record_trace": recordTrace, "record_trace_bytes": recordTraceBytes,
             "gpu_hour_price": gpuHourPrice, "log_level": logLevel, "policy": policy, "high_watermark": highWatermark,
             "low_watermark": lowWatermark, "wear_budget": wearBudget, "on_corruption": onCorruption,
+            "admin_socket": adminSocket, "admin_socket_mode": adminSocketMode,
+            "admin_socket_group": adminSocketGroup, "admin_listen": adminListen, "admin_token_file": adminTokenFile,
         ]
         return given.compactMapValues { $0 }
     }
@@ -81,13 +91,21 @@ struct Larderd: ParsableCommand {
         }
         Process.takeSignals()
         Memory.keepFreed(bytes: Limits.keptBytes)
-        LoggingSystem.bootstrap(StreamLogHandler.standardError)
-        var log = Logger(label: "larderd")
-        log.logLevel = Logger.Level(rawValue: loaded.configuration.logLevel) ?? .info
+        DaemonLog.currentLevel = Logger.Level(rawValue: loaded.configuration.logLevel) ?? .info
+        LoggingSystem.bootstrap { label in DaemonLog(label: label) }
+        let log = Logger(label: "larderd")
+        let metrics = AdminServer.bootstrapMetrics()
         let daemon: Daemon
-        do {
+        let admin: AdminServer?
+        do throws(LarderError) {
             daemon = try Daemon(loaded.configuration, log: log)
             try daemon.start()
+            do throws(LarderError) {
+                admin = try AdminServer.start(daemon, loaded, metrics: metrics, log: log)
+            } catch {
+                daemon.stop()
+                throw error
+            }
         } catch {
             Output.error("larderd: \(error.message)")
             throw ExitCode.failure
@@ -102,6 +120,7 @@ struct Larderd: ParsableCommand {
             Output.error("larderd: the store did not close within \(seconds) s; what was committed is safe")
             Process.exitNow(1)
         }.detach()
+        admin?.stop()
         daemon.stop()
         if daemon.hasFailed { throw ExitCode(74) }
     }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -39,6 +40,15 @@ static inline int larder_wait_signal(int status) { return WIFSIGNALED(status) ? 
 
 // prctl(2) is variadic; the kernel keeps 15 bytes.
 static inline void larder_set_thread_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
+
+// Makes the calling thread nicer to others, once: threads that others start cannot be told so when they start. setpriority(2)
+// sets one thread's value on Linux.
+static inline void larder_lower_priority_once(int nice_value) {
+  static __thread int is_done;
+  if (is_done) return;
+  is_done = 1;
+  setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), nice_value);
+}
 
 // sched_getaffinity(2) and sched_setaffinity(2) of the calling thread, by words of 64 processors: cpu_set_t hides behind
 // _GNU_SOURCE.

@@ -11,6 +11,8 @@ public struct Configuration: Sendable {
     public var socketMode: UInt32 = 0o660
     /// Group of the data socket's file; empty for the daemon's own.
     public var socketGroup = ""
+    /// Where the admin side listens.
+    public var admin = AdminConfiguration()
     /// Directory of the store.
     public var dataDirectory = "/var/lib/larder"
     /// The most bytes that the store's files may ever take.
@@ -58,13 +60,14 @@ public struct Configuration: Sendable {
     public var store: StoreConfiguration {
         var store = StoreConfiguration(
             directory: dataDirectory, capBytes: capBytes, shards: shards, queueBytes: queueBytes,
-            readers: maxConnections + 16)
+            readers: maxConnections + 24)
         store.queueWaitSeconds = queueWaitSeconds
         store.codecHelpers = codecHelpers
         store.policy = policy
         store.watermarks = watermarks
         store.onCorruption = onCorruption ?? (isPrecious ? .refuse : .reset)
         store.wearBudget = UInt64(wearBudget)
+        store.otherBytes = hasAdmin ? Limits.historyBytes : 0
         return store
     }
 }

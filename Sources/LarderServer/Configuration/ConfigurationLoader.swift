@@ -49,6 +49,7 @@ public struct LoadedConfiguration: Sendable {
             origins[setting.key] = chosen.origin
         }
         try configuration.store.validate()
+        try configuration.admin.validate()
         self.configuration = configuration
         self.origins = origins
     }

@@ -18,7 +18,10 @@ public struct Setting: Sendable {
     public var variable: String { "LARDER_" + key.uppercased() }
 
     /// Every setting.
-    public static let all: [Setting] = [
+    public static let all: [Setting] = data + admin
+
+    /// What the store and the data socket are set by.
+    private static let data: [Setting] = [
         Setting(key: "socket", summary: "path of the data socket", text: { $0.socket }) {
             configuration, text throws(LarderError) in
             configuration.socket = try path(text)
@@ -27,10 +30,7 @@ public struct Setting: Sendable {
             key: "socket_mode", summary: "mode of the data socket, octal",
             text: { "0" + String($0.socketMode, radix: 8) }
         ) { configuration, text throws(LarderError) in
-            guard let mode = UInt32(text, radix: 8), mode <= 0o777 else {
-                throw wrong(text, "an octal mode such as 0660")
-            }
-            configuration.socketMode = mode
+            configuration.socketMode = try mode(text)
         },
         Setting(
             key: "socket_group", summary: "group of the data socket; empty for the daemon's own",
@@ -170,7 +170,12 @@ public struct Setting: Sendable {
         return value
     }
 
-    private static func path(_ text: String) throws(LarderError) -> String {
+    static func mode(_ text: String) throws(LarderError) -> UInt32 {
+        guard let mode = UInt32(text, radix: 8), mode <= 0o777 else { throw wrong(text, "an octal mode such as 0660") }
+        return mode
+    }
+
+    static func path(_ text: String) throws(LarderError) -> String {
         guard !text.isEmpty, !text.utf8.contains(0) else { throw wrong(text, "a path") }
         return text
     }

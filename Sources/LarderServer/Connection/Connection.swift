@@ -12,6 +12,9 @@ struct Services: Sendable {
     let memory: InlineMemory
     let arenas: ArenaBudget
     let counters: ServerCounters
+    let errors = ErrorCounts()
+    let metrics: ServerMetrics
+    let events: EventLog
     let startedNanoseconds: UInt64
     let configuration: Configuration
     /// Where turns are recorded, if they are.
@@ -22,7 +25,10 @@ final class Connection: @unchecked Sendable {
     let number: UInt64
     private let outbox: Outbox
     private let services: Services
-    private let peer: PeerCredentials
+    let peer: PeerCredentials
+    let startedSeconds = Clock.wallSeconds()
+    /// What the worker calls itself, once it has said so.
+    let clientName = Monitor("")
     private let log: Logger
 
     init(number: UInt64, socket: consuming UnixSocket, services: Services, log: Logger) throws(SystemError) {
@@ -67,8 +73,8 @@ final class Connection: @unchecked Sendable {
         let body = FrameBuffer(services.memory)
         let input = SocketReader(capacity: Limits.readAheadBytes)
         let handler = RequestHandler(
-            services: services, connection: number, outbox: outbox, peer: peer, descriptors: input.descriptors, log: log
-        )
+            services: services, connection: number, outbox: outbox, peer: peer, clientName: clientName,
+            descriptors: input.descriptors, log: log)
         do throws(SystemError) {
             while true {
                 let isWhole = try outbox.withSocket { socket throws(SystemError) in

@@ -1,3 +1,4 @@
+import LarderStore
 import LarderSystem
 
 /// What the data socket has done since the daemon started.
@@ -16,6 +17,11 @@ final class ServerCounters: Sendable {
         var notServed: UInt64 = 0
         var resumes: UInt64 = 0
         var tokensResumed: UInt64 = 0
+        /// Tokens that resumes asked for, and those of them that were not restorable, by reason.
+        var tokensAsked: UInt64 = 0
+        var missed = ShortfallCounts()
+        var keysMatched: UInt64 = 0
+        var keysMissed: UInt64 = 0
     }
 
     private let values = Monitor(Values())
@@ -31,7 +37,8 @@ final class ServerCounters: Sendable {
             ("page_in_raw_bytes_total", now.rawBytesIn), ("page_out_chunks_total", now.chunksOut),
             ("page_out_raw_bytes_total", now.rawBytesOut), ("page_out_stored_bytes_total", now.storedBytesOut),
             ("misses_total", now.misses), ("page_in_errors_total", now.notServed), ("resumes_total", now.resumes),
-            ("tokens_resumed_total", now.tokensResumed),
-        ]
+            ("tokens_resumed_total", now.tokensResumed), ("tokens_asked_total", now.tokensAsked),
+            ("keys_matched_total", now.keysMatched), ("keys_missed_total", now.keysMissed),
+        ] + ShortfallReason.allCases.map { ("tokens_missed_\($0.rawValue)_total", now.missed[$0]) }
     }
 }

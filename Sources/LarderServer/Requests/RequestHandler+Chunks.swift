@@ -33,7 +33,7 @@ extension RequestHandler {
         let rawBytes = items.map { UInt64($0.bytes?.count ?? 0) }
         let traced = traced(items)
         store.pageOut(items, encoding: request.encoding, acknowledgement: request.acknowledgement, reader: reader) {
-            [outbox, counters = services.counters, recorder = services.recorder] results in
+            [outbox, services, recorder = services.recorder, started] results in
             recorder?.note(zip(traced, results).compactMap { event, result in (try? result.get()).map { _ in event } })
             let answer = PutAnswer(
                 results: results.map { result in
@@ -42,7 +42,8 @@ extension RequestHandler {
                     case .failure(let error): PutResult(status: ItemStatus(error.clipped), storedBytes: 0)
                     }
                 })
-            counters.count { values in
+            services.errors.countItems(results.compactMap { $0.refusal?.code })
+            services.counters.count { values in
                 for (result, raw) in zip(results, rawBytes) {
                     guard case .success(let stored) = result else { continue }
                     values.chunksOut += 1
@@ -52,6 +53,7 @@ extension RequestHandler {
                 }
             }
             let type = Put.type.rawValue | FrameHeader.answerBit
+            services.metrics.answered(Put.type.rawValue, since: started)
             outbox.post(answer.frame(type: type, requestID: requestID), items: results.count)
         }
     }
@@ -151,6 +153,7 @@ extension RequestHandler {
                 }
             }
         }
+        services.errors.countItems(results.compactMap { $0.status.error?.code })
     }
 
     func resume(_ request: Resume) throws(LarderError) -> ResumeAnswer {
@@ -159,7 +162,10 @@ extension RequestHandler {
         services.counters.count {
             $0.resumes += 1
             $0.tokensResumed += plan.offset
+            $0.tokensAsked += plan.asked
+            if let shortfall = plan.shortfall { $0.missed[shortfall.reason] += plan.asked - plan.offset }
         }
+        services.metrics.resumed(at: plan.offset)
         services.recorder?.note(.resume(connection: connection, session: request.session, offset: plan.offset))
         return ResumeAnswer(
             offset: plan.offset,
@@ -181,6 +187,10 @@ extension RequestHandler {
     func match(_ request: Match) throws(LarderError) -> MatchAnswer {
         let count = try reader.match(
             namespace: request.namespace, modelID: request.modelID, component: request.component, keys: request.keys)
+        services.counters.count {
+            $0.keysMatched += UInt64(count)
+            $0.keysMissed += UInt64(request.keys.count - count)
+        }
         services.recorder?.note(.match(connection: connection))
         return MatchAnswer(matched: UInt32(count))
     }
@@ -219,6 +229,11 @@ extension GetResult {
     init(failure error: LarderError) {
         self.init(status: ItemStatus(error.clipped), tokens: 0, payload: Payload(byteCount: 0))
     }
+}
+
+extension Result where Failure == LarderError {
+    /// Why there is no success; nil if there is.
+    fileprivate var refusal: LarderError? { if case .failure(let error) = self { error } else { nil } }
 }
 
 extension ChunkPosition {

@@ -1,7 +1,5 @@
-import LarderCodec
 import LarderModel
 import LarderStore
-import LarderSystem
 import LarderWire
 
 extension RequestHandler {
@@ -14,27 +12,29 @@ extension RequestHandler {
         let opened = try store.openSession(
             namespace: request.namespace, name: request.name, modelID: request.modelID, create: request.create,
             userID: peer.userID, reader: reader)
+        if opened.created {
+            services.events.note(
+                .sessionOpened,
+                [
+                    "session": .number(opened.id), "namespace": .text(request.namespace), "name": .text(request.name),
+                ])
+        }
         return SessionOpened(session: opened.id, created: opened.created)
     }
 
     func fork(_ request: Fork) throws(LarderError) -> SessionOpened {
-        let id = try store.fork(
+        let id = try services.fork(
             session: request.session, offset: request.offset, name: request.name, reader: reader)
-        services.recorder?.note(.fork(parent: request.session, offset: request.offset, child: id))
         return SessionOpened(session: id, created: true)
     }
 
     func truncate(_ request: Truncate) throws(LarderError) -> Done {
-        try reader.requireAccess(session: request.session)
-        try store.truncate(session: request.session, offset: request.offset)
-        services.recorder?.note(.truncate(session: request.session, offset: request.offset))
+        try services.truncate(session: request.session, offset: request.offset, reader: reader)
         return Done()
     }
 
     func drop(_ request: Drop) throws(LarderError) -> Done {
-        try reader.requireAccess(session: request.session)
-        try store.drop(session: request.session)
-        services.recorder?.note(.drop(session: request.session))
+        try services.drop(session: request.session, reader: reader)
         return Done()
     }
 
@@ -65,22 +65,8 @@ extension RequestHandler {
     }
 
     func stat(_ request: Stat) throws(LarderError) -> StatAnswer {
-        let counters =
-            store.statistics() + services.counters.list + [
-                ("uptime_seconds", (Clock.now() - services.startedNanoseconds) / 1_000_000_000),
-                ("arenas", UInt64(services.arenas.held.arenas)), ("arena_bytes", UInt64(services.arenas.held.bytes)),
-                ("inline_memory_free_bytes", UInt64(services.memory.freeBytes)),
-            ] + (services.recorder?.counters ?? [])
-        return StatAnswer(
-            facts: [
-                StatAnswer.Fact("version", LarderVersion.number),
-                StatAnswer.Fact("pid", "\(Process.identifier)"),
-                StatAnswer.Fact("store_id", "\(store.id)"),
-                StatAnswer.Fact("data_dir", services.configuration.dataDirectory),
-                StatAnswer.Fact("socket", services.configuration.socket),
-                StatAnswer.Fact("cascade_kernel", CodecImplementation.cascadeKernel),
-                StatAnswer.Fact("checksum", CodecImplementation.checksum),
-            ],
-            counters: counters.map { Counter($0.name, $0.value) })
+        StatAnswer(
+            facts: services.facts.map { StatAnswer.Fact($0.name, $0.value) },
+            counters: services.allCounters.map { Counter($0.name, $0.value) })
     }
 }

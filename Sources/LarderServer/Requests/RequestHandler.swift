@@ -11,6 +11,8 @@ final class RequestHandler {
     let connection: UInt64
     let outbox: Outbox
     let peer: PeerCredentials
+    /// Where the peer's name goes.
+    private let clientName: Monitor<String>
     let log: Logger
     let reader: StoreReader
     let payload: FrameBuffer
@@ -19,18 +21,21 @@ final class RequestHandler {
     let descriptors: ReceivedDescriptors
     /// The batch item that is being read, for a refusal of the whole request because of it.
     var itemAtHand: UInt32?
+    /// When the request at hand was whole.
+    private(set) var started: UInt64 = 0
     /// True once the handshake is done.
     private(set) var hasGreeted = false
 
     init(
         services: Services, connection: UInt64, outbox: Outbox, peer: PeerCredentials,
-        descriptors: ReceivedDescriptors, log: Logger
+        clientName: Monitor<String>, descriptors: ReceivedDescriptors, log: Logger
     ) {
         self.services = services
         self.connection = connection
         self.descriptors = descriptors
         self.outbox = outbox
         self.peer = peer
+        self.clientName = clientName
         self.log = log
         reader = StoreReader(services.store, userID: peer.userID)
         payload = FrameBuffer(services.memory)
@@ -41,9 +46,12 @@ final class RequestHandler {
 
     /// Answers one frame. Returns why the connection must end, if it must. Throws if the answer cannot be sent.
     func handle(_ header: FrameHeader, _ body: UnsafeRawBufferPointer) throws(SystemError) -> String? {
+        started = Clock.now()
         defer {
             payload.reset()
             itemAtHand = nil
+            // A put is answered later, from a writer; it has its time noted there.
+            if header.type != MessageType.put.rawValue { services.metrics.answered(header.type, since: started) }
         }
         guard hasGreeted || header.type == MessageType.hello.rawValue else {
             let error = LarderError(
@@ -74,6 +82,7 @@ final class RequestHandler {
     /// Refuses a whole request.
     func refuse(_ requestID: UInt64, _ error: LarderError) throws(SystemError) {
         services.counters.count { $0.refusals += 1 }
+        services.errors.countRequest(error.code)
         log.debug("refused", metadata: ["code": "\(error.code.name)", "reason": "\(error.message)"])
         try outbox.send(
             Refusal(error.clipped, item: itemAtHand).frame(type: FrameHeader.errorType, requestID: requestID))
@@ -162,6 +171,7 @@ final class RequestHandler {
         }
         try Names.validate(hello.clientName, what: "client name")
         hasGreeted = true
+        clientName.withLock { $0 = hello.clientName }
         log.debug("handshake", metadata: ["client": "\(hello.clientName)"])
         return Welcome(
             version: min(hello.newestVersion, WireProtocol.newestVersion),

@@ -173,6 +173,20 @@ final class HeatTracker: Sendable {
         state.withLock { $0.lines[line]?.seconds ?? $0.forgottenSeconds }
     }
 
+    /// Seconds since 1970 at which a line was last in use; nil if that is not known.
+    func knownUseSeconds(of line: UInt64) -> UInt64? { state.withLock { $0.lines[line]?.seconds } }
+
+    /// See ``relativeHeats(_:)``; holds the lock that page-ins take.
+    func relativeHeats(ofFew keys: ArraySlice<UInt64>) -> [Double?] {
+        state.withLock { state in
+            let now = Double(turns.now) / state.rule.configuration.tau
+            return keys.map { key in
+                guard let heat = state.rule.table.heat(of: key), heat > -.infinity else { return nil }
+                return heat - now
+            }
+        }
+    }
+
     /// True if a chunk was put before, or paged in, and is remembered.
     func knows(_ key: UInt64) -> Bool { state.withLock { $0.rule.table.frequency(of: key) != nil } }
 

@@ -232,7 +232,7 @@ extension StoreReader {
     }
 
     /// The lines of a session's path of which it sees what no other session does, and from which offset on.
-    private func ownLines(_ context: SessionContext) throws(LarderError) -> [UInt64: UInt64] {
+    func ownLines(_ context: SessionContext) throws(LarderError) -> [UInt64: UInt64] {
         var own: [UInt64: UInt64] = [:]
         for segment in context.path.segments {
             let record = try read(shard: context.shard) { transaction, shard in

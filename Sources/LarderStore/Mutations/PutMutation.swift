@@ -72,6 +72,8 @@ final class PutMutation: Mutation, @unchecked Sendable {
     private var results: [Result<Int, LarderError>] = []
     /// What was newly stored, told to ``savings`` after the commit.
     private var tallies: [SessionTally] = []
+    /// What was newly written, by encoding.
+    private var encoded = EncodingTally()
     private let savings: Savings
     let isDurable: Bool
     let byteCount: Int
@@ -141,7 +143,10 @@ final class PutMutation: Mutation, @unchecked Sendable {
     }
 
     func complete(_ failure: LarderError?) {
-        if failure == nil { savings.note(tallies) }
+        if failure == nil {
+            savings.note(tallies)
+            savings.encodings.add(encoded)
+        }
         completion(failure.map { failure in chunks.map { _ in .failure(failure) } } ?? results)
     }
 
@@ -156,6 +161,7 @@ final class PutMutation: Mutation, @unchecked Sendable {
     func apply(_ context: inout WriteContext) throws {
         results = []
         tallies = []
+        encoded = EncodingTally()
         var written = Written()
         for chunk in chunks {
             do { results.append(.success(try store(chunk, &written, &context))) } catch let error as LarderError {
@@ -192,6 +198,7 @@ final class PutMutation: Mutation, @unchecked Sendable {
         }
         let known = try shared(chunk, to: session.head, &context)
         let record = try known ?? write(chunk, to: session.head, namespaceID: session.namespaceID, &context)
+        if known == nil { encoded.add(record) }
         if known != nil {
             context.shard.heat.refresh(record.heatKey, turn: chunk.turn)
         } else {

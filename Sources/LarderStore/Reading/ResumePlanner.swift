@@ -144,6 +144,10 @@ public struct ResumePlan: Sendable {
     public let cheapestOffset: UInt64
     /// Tokens a second that this was worked out with; 0 if no rate is known.
     public let prefillRate: UInt32
+    /// Tokens that were asked for: the bound, or without one all that the session holds or held.
+    public var asked: UInt64
+    /// Why fewer can be restored; nil if all can.
+    public var shortfall: Shortfall?
 }
 
 extension StoreReader {
@@ -162,12 +166,16 @@ extension StoreReader {
         for _ in 0..<Limits.resumeAttempts {
             let evictions = store.leases.evictions
             let context = try context(session)
-            let planner = try planner(context)
-            let plan = plan(planner, atMost: bound, prefillRate: rate(context.record, reported: prefillRate))
+            var damaged: [ChunkKey] = []
+            let planner = try planner(context) { damaged.append($0) }
+            for key in damaged { store.reportDamage(key, session: session, "the checksum of its record fails") }
+            var plan = plan(planner, atMost: bound, prefillRate: rate(context.record, reported: prefillRate))
             if lease(plan.chunks, session: session, shard: context.shard, since: evictions) {
                 noteUse([(session, plan.offset)])
                 store.shards[context.shard].heat.use(plan.chunks.lazy.map(\.heatKey))
                 noteResume(session: session, offset: plan.offset)
+                (plan.asked, plan.shortfall) = try shortfall(
+                    planner, context, atMost: bound, offset: plan.offset, damaged: damaged)
                 if prefillRate > 0, let model = context.record.models.first {
                     store.savings.learn(prefillRate, modelID: model.modelID)
                 }
@@ -197,7 +205,7 @@ extension StoreReader {
             chunks: chunks, rawBytes: rawBytes, loadNanoseconds: store.speed.expectedNanoseconds(bytes: rawBytes),
             cheapestOffset: planner.cheapest(
                 upTo: offset, prefillRate: prefillRate, load: store.speed.expectedNanoseconds),
-            prefillRate: prefillRate)
+            prefillRate: prefillRate, asked: offset)
     }
 
     /// What is stored of a session, track by track. Keys with damaged records go to `damaged`.

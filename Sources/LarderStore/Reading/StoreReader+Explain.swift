@@ -52,7 +52,7 @@ extension StoreReader {
             modelDifference: try difference(modelID, context))
     }
 
-    private func explain(
+    func explain(
         _ track: ResumePlanner.Track, _ at: UInt64, _ context: SessionContext, _ damaged: [ChunkKey]
     ) throws(LarderError) -> Explanation.Track {
         func explained(
@@ -74,7 +74,7 @@ extension StoreReader {
     }
 
     /// Where the last chunk ended that was evicted from what the session sees and is remembered; 0 for none.
-    private func evictedEnd(_ context: SessionContext) throws(LarderError) -> UInt64 {
+    func evictedEnd(_ context: SessionContext) throws(LarderError) -> UInt64 {
         try read(shard: context.shard) { transaction, shard in
             var end: UInt64 = 0
             for segment in context.path.segments {

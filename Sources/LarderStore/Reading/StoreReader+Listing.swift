@@ -56,6 +56,9 @@ public struct StoredSession: Sendable {
     public let createdSeconds: UInt64
     /// Seconds since 1970.
     public let changedSeconds: UInt64
+    /// Seconds since 1970 of its last use, as far as it is known: its last change, or a later resume or page-in since the
+    /// daemon's start.
+    public let usedSeconds: UInt64
     /// Seconds since its last use after which its state expires; 0 for what its namespace says.
     public let ttlSeconds: UInt32
 }
@@ -103,7 +106,7 @@ extension StoreReader {
                         else { return true }
                         ofShard += 1
                         let own = try own(record, transaction, shard)
-                        found.append(Self.session(WordKey.word(key, 0), record, namespace, own))
+                        found.append(Self.session(WordKey.word(key, 0), record, namespace, own, shard))
                         return ofShard <= Limits.pageEntries
                     }
                 }
@@ -118,12 +121,25 @@ extension StoreReader {
     }
 
     private static func session(
-        _ id: UInt64, _ record: SessionRecord, _ namespace: StoredNamespace, _ own: Own
+        _ id: UInt64, _ record: SessionRecord, _ namespace: StoredNamespace, _ own: Own, _ shard: Shard
     ) -> StoredSession {
-        StoredSession(
+        let changed = max(record.createdSeconds, own.changedSeconds)
+        return StoredSession(
             id: id, namespace: namespace, name: record.name, models: record.models,
             totals: (own.chunks, own.rawBytes, own.storedBytes), createdSeconds: record.createdSeconds,
-            changedSeconds: max(record.createdSeconds, own.changedSeconds), ttlSeconds: record.ttlSeconds)
+            changedSeconds: changed, usedSeconds: max(changed, shard.heat.knownUseSeconds(of: record.head) ?? 0),
+            ttlSeconds: record.ttlSeconds)
+    }
+
+    /// One session. Throws `unknownSession` for one that the user may not see, too.
+    public func session(_ id: UInt64) throws(LarderError) -> StoredSession {
+        let context = try context(id)
+        guard let namespace = store.catalog.namespace(context.record.namespaceID) else {
+            throw LarderError.unknown(session: id)
+        }
+        return try read(shard: context.shard) { transaction, shard in
+            Self.session(id, context.record, namespace, try own(context.record, transaction, shard), shard)
+        }
     }
 
     private struct Own {

@@ -9,6 +9,8 @@ import Logging
 final class Savings: Sendable {
     private struct State {
         var pending: [SavingsBucket: SavingsTally] = [:]
+        /// Of all, since the start.
+        var total = SavingsTally()
         /// True once something was not counted because too much waited.
         var hasOverflowed = false
         var sessions: SessionTable
@@ -17,6 +19,8 @@ final class Savings: Sendable {
         var isRunning = false
     }
 
+    /// What encoding has saved.
+    let encodings = EncodingCounts()
     private let state: Monitor<State>
     /// Held while sums move from memory to the store, so that a report counts them once.
     private let recording = Monitor<Void>(())
@@ -52,6 +56,7 @@ final class Savings: Sendable {
         state.withLock { state in
             for tally in tallies {
                 state.sessions.add(tally, nowSeconds: now)
+                state.total += tally.tally
                 let bucket = SavingsBucket(hour: now / 3_600, tally.account)
                 guard state.pending.count < Limits.savingsPending || state.pending[bucket] != nil else {
                     state.hasOverflowed = true
@@ -83,6 +88,9 @@ final class Savings: Sendable {
     }
 
     // MARK: asking
+
+    /// The sums of all since the start.
+    var total: SavingsTally { state.withLock { $0.total } }
 
     /// A session's counts in memory, and since when.
     func counts(of session: UInt64) -> (account: SavingsAccount?, tally: SavingsTally, sinceSeconds: UInt64) {

@@ -41,6 +41,7 @@ final class ShardWriter: Sendable {
 
     let shard: Shard
     private let team: CodecTeam
+    private let noteCommit: @Sendable (UInt64) -> Void
     private let views: ViewGeneration
     let queueBytes: Int
     let waitSeconds: Int
@@ -87,6 +88,7 @@ final class ShardWriter: Sendable {
         self.queueBytes = queueBytes
         waitSeconds = configuration.queueWaitSeconds
         onFailure = configuration.onFailure
+        noteCommit = configuration.noteCommit
         self.log = log
         queue = Monitor(Queue(mutations: FairQueue(capacity: queueBytes), mayHaveGraves: configuration.frees))
         do { usedPages = try shard.usedPages(try ReadTransaction.renewed(shard.environment)) } catch {
@@ -158,6 +160,9 @@ final class ShardWriter: Sendable {
 
     /// Bytes and mutations that wait.
     var backlog: (bytes: Int, mutations: Int) { queue.withLock { ($0.mutations.bytes, $0.mutations.count) } }
+
+    /// True while it comes down to its low watermark.
+    var isSweeping: Bool { queue.withLock { $0.isSweeping } }
 
     /// What was done so far.
     var done: Totals { totals.withLock { $0 } }
@@ -300,6 +305,7 @@ final class ShardWriter: Sendable {
     private func attempt(_ batch: [any Mutation], sweeps: Bool = true) -> Outcome {
         var refusals: [LarderError?] = []
         let bytes = batch.reduce(0) { $0 + $1.storedByteCount }
+        var start: UInt64 = 0
         do {
             var context = try WriteContext.begin(shard, scratch)
             for mutation in batch {
@@ -314,6 +320,7 @@ final class ShardWriter: Sendable {
             let changed = context.changedSessions
             let hasGraves = context.hasGraves
             usedPages = context.usedPages
+            start = Clock.now()
             try context.commit(bytes > 0 ? .stores : .changes)
             lowering.advances = 0
             for session in changed { views.bump(session) }
@@ -329,7 +336,9 @@ final class ShardWriter: Sendable {
             log.error("a commit failed", metadata: ["shard": "\(shard.index)", "error": "\(error)"])
             return .done(batch.map { _ in failure })
         }
-        return .done(synchronise(batch, refusals))
+        let outcomes = synchronise(batch, refusals)
+        noteCommit(Clock.now() - start)
+        return .done(outcomes)
     }
 
     private func finish(_ batch: [any Mutation], _ refusals: [LarderError?]) {
