@@ -57,13 +57,18 @@ let package = Package(
         library(
             "LarderServer", ["LarderCodec", "LarderPolicy", "LarderStore", "LarderSystem", "LarderWire", logging, toml]),
         library("LarderClient", ["LarderModel", "LarderSystem", "LarderWire"]),
+        library("LarderAdminClient", ["LarderClient", "LarderModel", "LarderSystem"]),
+        library("LarderArchive", ["LarderClient", "LarderCodec", "LarderModel", "LarderSystem", "LarderWire"]),
 
         // Executables: parse, wire up, run.
         .executableTarget(
             name: "larderd", dependencies: ["LarderServer", argumentParser, logging], swiftSettings: swiftSettings),
         .executableTarget(
             name: "larderctl",
-            dependencies: ["LarderClient", "LarderPolicy", "LarderStore", argumentParser, logging],
+            dependencies: [
+                "LarderAdminClient", "LarderArchive", "LarderClient", "LarderPolicy", "LarderStore", "LarderSystem",
+                argumentParser, logging,
+            ],
             swiftSettings: swiftSettings),
         .executableTarget(
             name: "larder-bench",
@@ -87,5 +92,8 @@ let package = Package(
         tests("LarderLMDBTests", ["LarderLMDB", "LarderSystem"]),
         tests("LarderStoreTests", ["LarderCodec", "LarderStore", "LarderTestSupport", logging]),
         tests("LarderServerTests", ["LarderServer", "LarderClient", "LarderTestSupport"]),
+        tests(
+            "LarderctlTests",
+            ["LarderAdminClient", "LarderArchive", "LarderClient", "LarderCodec", "LarderTestSupport", "LarderWire"]),
     ]
 )
