@@ -7,7 +7,7 @@ BIN = .build/$(CONFIGURATION)
 # Debian's names of the C libraries' headers.
 PACKAGES = liblmdb-dev liblz4-dev pkg-config
 
-.PHONY: demo test test-c test-python test-engines bench soak faults faults-long lint sanitize deps build clean
+.PHONY: demo test test-c test-python test-engines bench soak man faults faults-long lint sanitize deps build clean
 
 demo: build
 	$(BIN)/larder-bench demo
@@ -58,6 +58,10 @@ faults: build
 # As often as the figures in bench/RESULTS.md stand on: 500 kills, 1,000 power cuts, 10,000 bit flips. About an hour.
 faults-long: build
 	nice -n 15 $(PYTHON) bench/faults/run.py --long $(FAULTS)
+
+# Manual pages of larderctl, from its parser.
+man: build
+	$(BIN)/larderctl man --output .build/man
 
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel Sources Tests bench Package.swift

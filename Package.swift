@@ -77,6 +77,8 @@ let package = Package(
                 logging, metrics, nioHTTPTypes,
             ] + nio + hummingbird),
         library("LarderClient", ["LarderModel", "LarderSystem", "LarderWire"]),
+        library("LarderAdminClient", ["LarderClient", "LarderModel", "LarderSystem"]),
+        library("LarderArchive", ["LarderClient", "LarderCodec", "LarderModel", "LarderSystem", "LarderWire"]),
 
         // Executables: parse, wire up, run.
         .executableTarget(
@@ -84,7 +86,10 @@ let package = Package(
             swiftSettings: swiftSettings),
         .executableTarget(
             name: "larderctl",
-            dependencies: ["LarderClient", "LarderPolicy", "LarderStore", argumentParser, logging],
+            dependencies: [
+                "LarderAdminClient", "LarderArchive", "LarderClient", "LarderPolicy", "LarderStore", "LarderSystem",
+                argumentParser, logging,
+            ],
             swiftSettings: swiftSettings),
         .executableTarget(
             name: "larder-bench",
@@ -110,5 +115,8 @@ let package = Package(
         tests("LarderServerTests", ["LarderServer", "LarderClient", "LarderTestSupport"]),
         tests("LarderMetricsTests", ["LarderMetrics", "LarderTestSupport", metrics]),
         tests("LarderAdminTests", ["LarderAdmin", "LarderServer", "LarderClient", "LarderTestSupport"]),
+        tests(
+            "LarderctlTests",
+            ["LarderAdminClient", "LarderArchive", "LarderClient", "LarderCodec", "LarderTestSupport", "LarderWire"]),
     ]
 )

@@ -11,6 +11,7 @@ import sys
 
 sys.dont_write_bytecode = True
 
+from protocol_admin import admin  # noqa: E402
 from protocol_encoding import *  # noqa: E402,F403
 from protocol_encoding import fields_of, type_of  # noqa: E402
 from protocol_hints import hints  # noqa: E402
@@ -329,7 +330,7 @@ def facts_and_refusals():
 
 
 def golden_vectors():
-    for group in (handshake_and_models(), sessions(), namespaces(), hints(), chunks(), facts_and_refusals()):
+    for group in (handshake_and_models(), sessions(), namespaces(), hints(), chunks(), admin(), facts_and_refusals()):
         for name, kind, request_id, fields, *rest in group:
             content = rest[0] if rest else b""
             message = "refusal" if kind == "refusal" else max(

@@ -242,6 +242,14 @@ def hint_result(f):
     )
 
 
+def tree_line(f):
+    """A stretch of state that one session wrote."""
+    return (
+        u64(f["line"]) + u64(f["parent"]) + u64(f["offset"]) + u64(f["session"]) + string(f["name"]) + u64(f["end"])
+        + u64(f["chunks"]) + u64(f["raw_bytes"]) + u64(f["stored_bytes"]) + u64(f["changed_seconds"])
+    )
+
+
 def refusal(f):
     return u16(ERROR_CODES[f["code"]]) + u32(NO_ITEM if f["item"] is None else f["item"]) + string(f["message"])
 
@@ -286,6 +294,9 @@ REQUESTS = {
     "set_prefill_rate": lambda f: u32(f["model_id"]) + u32(f["prefill_rate"]),
     "hint": lambda f: items(f["hints"], hint),
     "set_cap": lambda f: u64(f["cap_bytes"]),
+    "tree": lambda f: u64(f["session"]),
+    "repair": lambda f: chunk_name(f["chunk"]),
+    "backup": lambda f: string(f["directory"]),
 }
 
 ANSWERS = {
@@ -333,9 +344,15 @@ ANSWERS = {
     "configure_session": lambda f: b"",
     "hint": lambda f: items(f["results"], hint_result),
     "set_cap": lambda f: u64(f["cap_bytes"]) + u64(f["disk_bytes"]),
+    "tree": lambda f: flag(f["complete"]) + items(f["lines"], tree_line),
+    "repair": lambda f: u32(f["removed"]) + u64(f["freed_bytes"]) + string(f["reason"]),
+    "backup": lambda f: u32(f["shards"]) + u64(f["bytes"]) + u64(f["created_seconds"]),
 }
 
-PROGRESS = {"get_into": lambda f: u32(f["layers"])}
+PROGRESS = {
+    "get_into": lambda f: u32(f["layers"]),
+    "backup": lambda f: u64(f["copied_bytes"]) + u64(f["total_bytes"]),
+}
 
 
 def fields_of(message, kind, fields):

@@ -92,10 +92,14 @@ def bad_requests():
         ("resume", 20), ("explain", 20), ("truncate", 16), ("prefetch", 16), ("drop", 8), ("list_models", 4), ("list_chunks", 20), ("verify", 20),
         ("open_arena", 8), ("register_arena", 8), ("close_arena", 4), ("list_namespaces", 4), ("configure_session", 12),
         ("set_prefill_rate", 8),
-        ("set_cap", 8),
+        ("set_cap", 8), ("tree", 8), ("repair", 20),
     ):
         yield "one_byte_short", message, bytes(length - 1), "malformed"
         yield "trailing_byte", message, bytes(length + 1), "malformed"
+    yield "directory_missing", "backup", b"", "malformed"
+    yield "directory_cut", "backup", u16(5) + b"/tmp", "malformed"
+    yield "directory_latin_1", "backup", text(b"/caf\xe9"), "invalidArgument"
+    yield "directory_trailing_byte", "backup", string("/tmp") + b"\x00", "malformed"
     yield "name_missing", "fork", u64(65) + u64(5), "malformed"
     yield "name_latin_1", "fork", u64(65) + u64(5) + text(b"\xe9"), "invalidArgument"
     yield "trailing_byte", "fork", u64(65) + u64(5) + string("f") + b"\x00", "malformed"
@@ -206,6 +210,14 @@ def bad_answers():
     yield "65537_reaches", "resume", u64(0) + u8(1) + bytes(28) + u32(65_537), "invalidArgument"
     yield "16385_chunks", "resume", u64(0) + u8(1) + bytes(28) + u32(0) + u32(LIMITS["resume_chunks"] + 1), "invalidArgument"
     yield "chunks_missing", "resume", u64(0) + u8(1) + bytes(28) + u32(0), "malformed"
+    yield "complete_2", "tree", u8(2) + u32(0), "invalidArgument"
+    yield "16385_lines", "tree", u8(1) + u32(LIMITS["tree_lines"] + 1), "invalidArgument"
+    yield "line_cut", "tree", u8(1) + u32(1) + bytes(32) + string("s") + bytes(39), "malformed"
+    yield "trailing_byte", "tree", u8(1) + u32(0) + b"\x00", "malformed"
+    yield "reason_missing", "repair", bytes(12), "malformed"
+    yield "reason_latin_1", "repair", bytes(12) + text(b"\xe9"), "invalidArgument"
+    yield "one_byte_short", "backup", bytes(19), "malformed"
+    yield "trailing_byte", "backup", bytes(21), "malformed"
     track = u16(0) + u16(0) + u64(0)
     yield "4097_offsets", "plan_snapshots", u32(4_097), "invalidArgument"
     yield "1025_ranks", "explain", bytes(24) + u32(1_025), "invalidArgument"

@@ -31,6 +31,9 @@ MESSAGE_TYPES = {
     "set_prefill_rate": 0x001C,
     "hint": 0x001D,
     "set_cap": 0x001E,
+    "tree": 0x0021,
+    "repair": 0x0022,
+    "backup": 0x0023,
 }
 ANSWER_BIT = 0x8000
 PROGRESS_BIT = 0x4000
@@ -101,4 +104,5 @@ LIMITS = {
     "requests_in_flight": 64,
     "message_bytes": 1024,
     "salt_bytes": 32,
+    "tree_lines": 16384,
 }

@@ -136,18 +136,4 @@ public final class Client {
             from.offset += 1
         }
     }
-
-    /// Has the daemon read and check every chunk of a session.
-    public func verify(session: UInt64) throws(ClientError) -> VerifyAnswer {
-        var total = VerifyAnswer(checked: 0, rawBytes: 0, damaged: [], next: nil)
-        var from: ChunkName? = ChunkName(session: session, component: 0, offset: 0)
-        while let start = from {
-            let page = try transport.ask(Verify(from: start))
-            total.checked += page.checked
-            total.rawBytes += page.rawBytes
-            total.damaged += page.damaged
-            from = page.next
-        }
-        return total
-    }
 }

@@ -90,12 +90,13 @@ extension Environment {
         try check("mdb_env_copyfd2", code)
     }
 
-    /// The same while the environment is in use: as it is at one moment, which is held until the copy is done. The map
-    /// cannot be moved meanwhile.
-    public func copyLive(to path: String) throws {
+    /// Writes what is in use, as it is at one moment, to a pipe or file without gaps, mdb_env_copyfd2 with MDB_CP_COMPACT.
+    /// Others may read and write meanwhile; ``setMap(bytes:until:)`` finds the map in use. The first byte is written when
+    /// the moment has passed.
+    public func copyCompacted(toDescriptor descriptor: Int32) throws(LMDBError) {
         gate.enter()
         defer { gate.leave() }
-        try copyCompacted(to: path)
+        try check("mdb_env_copyfd2", mdb_env_copyfd2(handle, descriptor, UInt32(MDB_CP_COMPACT)))
     }
 
     /// The descriptor of the data file, mdb_env_get_fd. Valid as long as the environment.

@@ -46,6 +46,8 @@ public enum Limits {
     public static let batchItems = 4_096
     /// Entries in one page of a listing.
     public static let pageEntries = 1_000
+    /// Lines named in the answer to one tree request.
+    public static let treeLines = 16_384
     /// Chunks named in the answer to one resume request.
     public static let resumeChunks = 16_384
     /// Requests of one connection that wait for their answer.
@@ -134,6 +136,20 @@ public enum Limits {
     public static let restoredRuns = 4_096
     /// The highest price of a GPU-hour, in millionths of the currency.
     public static let gpuHourPriceMicros: UInt64 = 1_000_000_000_000
+    /// Chunks of one damaged blob that one repair removes.
+    public static let chunksPerRepair = 4_096
+    /// Bytes that a backup copies at once.
+    public static let backupBytes = 1 << 20
+    /// Milliseconds from one word of a backup's progress to the next.
+    public static let backupProgressMilliseconds = 250
+    /// Seconds that a backup waits for all writers to stand still at once.
+    public static let standStillSeconds = 30
+    /// Bytes of the path of a directory to back up to.
+    public static let pathBytes = 4_095
+    /// Bytes of a backup's list of files.
+    public static let backupManifestBytes = 64 << 10
+    /// Bytes of a file that keeps the memory of heat of one shard.
+    public static let heatFileBytes = 64 << 20
     /// Shards of one store.
     public static let shards = 64
     /// Smallest byte cap of a shard.

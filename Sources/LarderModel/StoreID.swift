@@ -17,6 +17,15 @@ public struct StoreID: Sendable, Hashable, CustomStringConvertible {
         self.init(high: generator.next(), low: generator.next())
     }
 
+    /// The id that 32 hexadecimal digits say; nil for anything else.
+    public init?(_ text: String) {
+        let digits = Array(text.utf8)
+        guard digits.count == 32, digits.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }),
+            let high = UInt64(text.prefix(16), radix: 16), let low = UInt64(text.suffix(16), radix: 16)
+        else { return nil }
+        self.init(high: high, low: low)
+    }
+
     /// 32 hexadecimal digits.
     public var description: String { hexadecimal(high) + hexadecimal(low) }
 }

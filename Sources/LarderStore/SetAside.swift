@@ -35,6 +35,6 @@ enum SetAside {
     }
 
     private static func entries(in directory: String) -> [String] {
-        FileSystem.entries(directory).filter { $0.hasPrefix(prefix) }
+        (FileSystem.names(in: directory) ?? []).filter { $0.hasPrefix(prefix) }
     }
 }

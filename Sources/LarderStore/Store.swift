@@ -38,6 +38,8 @@ public final class Store: Sendable {
     let cap: Atomic<Int>
     /// Held while the cap is changed.
     let changingCap = Monitor<Void>(())
+    /// Held while a backup is made.
+    let backingUp = Monitor<Void>(())
     private let lock: LockFile
 
     /// Opens the store, creating it if the directory holds none.

@@ -17,18 +17,6 @@ public enum FileSystem {
         try check("mkdir", path) { mkdir(path, mode) }
     }
 
-    /// mkdir(2) of `path` alone; one that is there throws EEXIST.
-    public static func createDirectory(_ path: String, mode: UInt32 = 0o700) throws(SystemError) {
-        try check("mkdir", path) { mkdir(path, mode) }
-    }
-
-    /// The path without links, realpath(3); nil if it names nothing.
-    public static func resolved(_ path: String) -> String? {
-        guard let real = realpath(path, nil) else { return nil }
-        defer { free(real) }
-        return String(cString: real)
-    }
-
     /// True if `path` names a directory.
     public static func isDirectory(_ path: String) -> Bool {
         var status = stat()
@@ -131,13 +119,6 @@ public enum FileSystem {
         let file = try Descriptor.open(path, flags: O_RDONLY)
         let number = file.number
         try check("fsync", path) { fsync(number) }
-    }
-
-    /// The names in a directory, in no order; none if it cannot be read.
-    public static func entries(_ path: String) -> [String] {
-        var names: [String] = []
-        forEachEntry(path) { entry, _ in names.append(String(entry.dropFirst(path.count + 1))) }
-        return names
     }
 
     /// unlink(2); a missing file is no error.

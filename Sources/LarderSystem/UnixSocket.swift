@@ -93,6 +93,11 @@ public struct UnixSocket: ~Copyable, Sendable {
         return done
     }
 
+    /// Receives what has come, at least a byte, recv(2); 0 at the end of the stream.
+    public func receiveSome(into buffer: UnsafeMutableRawBufferPointer) throws(SystemError) -> Int {
+        try check("recv") { recv(descriptor.number, buffer.baseAddress, buffer.count, 0) }
+    }
+
     /// Sends all of `bytes`.
     public func send(_ bytes: UnsafeRawBufferPointer) throws(SystemError) {
         var done = 0

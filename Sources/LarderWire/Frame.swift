@@ -62,6 +62,12 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
     case hint = 0x001D
     /// Change the store's cap.
     case setCap = 0x001E
+    /// Which forks and truncates does a session's state have?
+    case tree = 0x0021
+    /// Take a damaged chunk out.
+    case repair = 0x0022
+    /// Copy the store while it is in use.
+    case backup = 0x0023
 }
 
 /// The 16 bytes before every message (Docs/PROTOCOL.md, "Frame").

@@ -76,3 +76,50 @@ public struct VerifyAnswer: Message {
         next = try reader.readFlag("more") ? try ChunkName(from: &reader) : nil
     }
 }
+
+/// Take a chunk that fails its checks out of the store, so that it is a miss and can be put again.
+public struct Repair: Request {
+    /// Answers with ``RepairAnswer``.
+    public typealias Answer = RepairAnswer
+    /// repair.
+    public static let type = MessageType.repair
+
+    /// The chunk, as ``DamagedChunk/name`` has it.
+    public var chunk: ChunkName
+
+    /// A request.
+    public init(chunk: ChunkName) { self.chunk = chunk }
+
+    public func write(to writer: inout ByteWriter) { chunk.write(to: &writer) }
+
+    public init(from reader: inout ByteReader) throws(LarderError) { chunk = try ChunkName(from: &reader) }
+}
+
+/// Answers ``Repair``.
+public struct RepairAnswer: Message, Hashable {
+    /// Chunks that were removed: with others that are the same bytes, in whatever session. 0 if the chunk is whole, or gone.
+    public var removed: UInt32
+    /// Bytes that were freed in the store.
+    public var freedBytes: UInt64
+    /// What was wrong with them; empty if nothing.
+    public var reason: String
+
+    /// An answer from its fields.
+    public init(removed: UInt32, freedBytes: UInt64, reason: String) {
+        self.removed = removed
+        self.freedBytes = freedBytes
+        self.reason = reason
+    }
+
+    public func write(to writer: inout ByteWriter) {
+        writer.write(removed)
+        writer.write(freedBytes)
+        writer.write(reason)
+    }
+
+    public init(from reader: inout ByteReader) throws(LarderError) {
+        removed = try reader.read(UInt32.self, "removed")
+        freedBytes = try reader.read(UInt64.self, "freed bytes")
+        reason = try reader.readString("reason")
+    }
+}

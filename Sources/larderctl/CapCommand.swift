@@ -3,7 +3,7 @@ import LarderClient
 import LarderModel
 import LarderWire
 
-struct CapCommand: ParsableCommand {
+struct CapCommand: DaemonCommand {
     static let configuration = CommandConfiguration(
         commandName: "cap",
         abstract: "Show how much of the disk the store may take, or change it until the next restart.",
@@ -16,40 +16,31 @@ struct CapCommand: ParsableCommand {
             daemon's own user.
             """)
     @OptionGroup var connection: ConnectionOptions
-    @Argument(
-        help: ArgumentHelp("The new cap, such as 50GiB.", valueName: "size"),
-        transform: { text in
-            do { return UInt64(try Quantity.bytes(text)) } catch let error as LarderError {
-                throw ValidationError(error.message)
-            }
-        })
+    @Argument(help: ArgumentHelp("The new cap, such as 50GiB.", valueName: "size"), transform: Read.size)
     var size: UInt64?
 
-    private struct Report: Encodable {
+    func report(_ client: Client) throws -> Report {
+        if let size { try client.setCap(size) }
+        let stat = try client.stat()
+        let (cap, disk) = (stat["cap_bytes"], stat["disk_bytes"])
+        return Report(
+            capBytes: cap, diskBytes: disk, aboveBytes: disk > cap ? disk - cap : 0, changed: size != nil,
+            givesBack: stat["shards_without_holes"] == 0)
+    }
+
+    struct Report: CommandReport {
         let capBytes: UInt64
         let diskBytes: UInt64
         let aboveBytes: UInt64
         let changed: Bool
         let givesBack: Bool
-    }
 
-    func run() throws {
-        try connection.withClient { client in
-            if let size { try client.setCap(size) }
-            let stat = try client.stat()
-            let cap = stat["cap_bytes"]
-            let disk = stat["disk_bytes"]
-            let above = disk > cap ? disk - cap : 0
-            let givesBack = stat["shards_without_holes"] == 0
-            if connection.json {
-                let report = Report(
-                    capBytes: cap, diskBytes: disk, aboveBytes: above, changed: size != nil, givesBack: givesBack)
-                print(try Format.json(report))
-                return
-            }
-            print("cap      \(Format.bytes(cap))" + (size == nil ? "" : ", in force until the daemon restarts"))
-            print("disk     \(Format.bytes(disk))" + (above == 0 ? "" : ", \(Format.bytes(above)) above the cap"))
-            if above > 0 && givesBack {
+        func printOut() {
+            print("cap      \(Format.bytes(capBytes))" + (changed ? ", in force until the daemon restarts" : ""))
+            print(
+                "disk     \(Format.bytes(diskBytes))"
+                    + (aboveBytes == 0 ? "" : ", \(Format.bytes(aboveBytes)) above the cap"))
+            if aboveBytes > 0 && givesBack {
                 print("         coming down: state goes, coldest first, and its space with it")
             }
             if !givesBack {
@@ -57,7 +48,7 @@ struct CapCommand: ParsableCommand {
                     "         the file system takes no space back: the cap holds for what is stored, and the files keep "
                         + "their size")
             }
-            if size != nil { print("to keep it, set cap in the daemon's configuration") }
+            if changed { print("to keep it, set cap in the daemon's configuration") }
         }
     }
 }

@@ -6,60 +6,72 @@ import LarderWire
 
 /// What every command that gives a hint takes: whose state, and which part of it.
 struct HintOptions: ParsableArguments {
-    @OptionGroup var connection: ConnectionOptions
-    @Argument(help: "NAMESPACE/NAME, or the session's number.")
-    var session: String
+    @OptionGroup var target: SessionOptions
     @Option(
         help: ArgumentHelp(
             "Only these tokens: the chunks that begin in A..<B. Either end may be left out.", valueName: "A..<B"),
         transform: tokenRange)
     var tokens: Range<UInt64> = 0..<UInt64.max
+}
 
-    private struct Report: Encodable {
-        let session: UInt64
-        let hint: String
-        let outcome: String
-        let bound: String
-        let from: UInt64
-        let to: UInt64
-        let seconds: UInt32
-        let reason: String
-    }
+/// A command that gives a hint about a session.
+protocol HintCommand: SessionCommand where Report == HintReport {
+    /// Whose state, and which part of it.
+    var hint: HintOptions { get }
+}
 
-    /// Gives one hint and prints what was made of it, then runs `body` with the connection. Ends with exit code 2 if nothing
-    /// was.
+extension HintCommand {
+    var target: SessionOptions { hint.target }
+
+    /// Gives the hint, and returns what was made of it.
     func give(
-        _ kind: HintKind, priority: Int8 = 0, seconds: UInt32 = 0,
-        then body: (Client, HintResult) throws -> Void = { _, _ in }
-    ) throws {
-        try connection.withClient { client in
-            let found = try findSession(session, client)
-            let target = HintTarget.session(found.session, from: tokens.lowerBound, to: tokens.upperBound)
-            let result = try client.hint([Hint(kind, target, priority: priority, seconds: seconds)])[0]
-            if connection.json {
-                let report = Report(
-                    session: found.session, hint: kind.name, outcome: "\(result.outcome)", bound: "\(result.bound)",
-                    from: result.from, to: result.to, seconds: result.seconds, reason: result.reason)
-                print(try Format.json(report))
-            } else {
-                print(Self.sentence(kind, found, result))
-            }
-            if result.outcome == .rejected || result.outcome == .missing { throw ExitCode(2) }
-            try body(client, result)
-        }
-    }
-
-    private static func sentence(_ kind: HintKind, _ session: SessionSummary, _ result: HintResult) -> String {
-        var text = "\(kind.name) \(session.namespace)/\(session.name): \(result.outcome)"
-        if result.to > result.from {
-            text += ", tokens \(result.from)..<" + (result.to == .max ? "" : "\(result.to)")
-        }
-        if result.seconds > 0 { text += " for \(Format.duration(result.seconds))" }
-        return result.reason.isEmpty ? text : text + " (\(result.bound): \(result.reason))"
+        _ kind: HintKind, _ client: Client, _ session: SessionSummary, priority: Int8 = 0, seconds: UInt32 = 0
+    ) throws -> HintReport {
+        let target = HintTarget.session(
+            session.session, from: hint.tokens.lowerBound, to: hint.tokens.upperBound)
+        let result = try client.hint([Hint(kind, target, priority: priority, seconds: seconds)])[0]
+        return HintReport(kind, session, result)
     }
 }
 
-struct Retain: ParsableCommand {
+/// What was made of a hint.
+struct HintReport: CommandReport {
+    let session: UInt64
+    let name: String
+    let hint: String
+    let outcome: String
+    let bound: String
+    let from: UInt64
+    let to: UInt64
+    let seconds: UInt32
+    let reason: String
+
+    init(_ kind: HintKind, _ session: SessionSummary, _ result: HintResult) {
+        self.session = session.session
+        name = session.path
+        hint = kind.name
+        outcome = "\(result.outcome)"
+        bound = "\(result.bound)"
+        from = result.from
+        to = result.to
+        seconds = result.seconds
+        reason = result.reason
+    }
+
+    /// Refused where nothing was made of it.
+    var status: ExitStatus {
+        outcome == "\(HintOutcome.rejected)" || outcome == "\(HintOutcome.missing)" ? .refused : .done
+    }
+
+    func printOut() {
+        var text = "\(hint) \(name): \(outcome)"
+        if to > from { text += ", tokens \(from)..<" + (to == .max ? "" : "\(to)") }
+        if seconds > 0 { text += " for \(Format.duration(seconds))" }
+        print(reason.isEmpty ? text : text + " (\(bound): \(reason))")
+    }
+}
+
+struct Retain: HintCommand {
     static let configuration = CommandConfiguration(
         abstract: "Keep a session's state rather than other state for a while.",
         discussion: """
@@ -69,7 +81,7 @@ struct Retain: ParsableCommand {
     @OptionGroup var hint: HintOptions
     @Option(
         name: .customLong("for"),
-        help: ArgumentHelp("For how long; 0s ends it.", valueName: "40s|10min|2h"), transform: hintSeconds)
+        help: ArgumentHelp("For how long; 0s ends it.", valueName: "40s|10min|2h"), transform: Read.duration)
     var seconds: UInt32 = 60
     @Option(
         parsing: .unconditional,
@@ -78,10 +90,12 @@ struct Retain: ParsableCommand {
                 + "way to more; below 0 it is a demote.", valueName: "number"))
     var priority: Int8 = 0
 
-    func run() throws { try hint.give(.retain, priority: priority, seconds: seconds) }
+    func report(_ client: Client, _ session: SessionSummary) throws -> HintReport {
+        try give(.retain, client, session, priority: priority, seconds: seconds)
+    }
 }
 
-struct PinCommand: ParsableCommand {
+struct PinCommand: HintCommand {
     static let configuration = CommandConfiguration(
         commandName: "pin",
         abstract: "Keep a session's state, whatever else goes, while this command runs.",
@@ -91,17 +105,24 @@ struct PinCommand: ParsableCommand {
             """)
     @OptionGroup var hint: HintOptions
     @Option(
-        name: .customLong("for"), help: ArgumentHelp("For how long.", valueName: "10min"), transform: hintSeconds)
+        name: .customLong("for"), help: ArgumentHelp("For how long.", valueName: "10min"), transform: Read.duration)
     var seconds: UInt32 = 600
 
     func validate() throws {
         guard seconds > 0 else { throw ValidationError("A pin lasts at least a second: it ends with this command.") }
     }
 
+    func report(_ client: Client, _ session: SessionSummary) throws -> HintReport {
+        try give(.pin, client, session, seconds: seconds)
+    }
+
+    /// Prints what was made of it while the connection, and with it the pin, goes on.
     func run() throws {
-        try hint.give(.pin, seconds: seconds) { client, result in
-            let end = Clock.deadline(seconds: Double(result.seconds))
-            if !hint.connection.json { print("holding it; interrupt to let go") }
+        try connection.withClient { client in
+            let report = try report(client)
+            try connection.output.show(report)
+            let end = Clock.deadline(seconds: Double(report.seconds))
+            if !connection.json { print("holding it; interrupt to let go") }
             while Clock.now() < end {
                 Clock.sleep(milliseconds: Int(min(5_000, (end - Clock.now()) / 1_000_000 + 1)))
                 // No hint at all: asks whether the daemon, and with it the pin, is still there.
@@ -111,21 +132,25 @@ struct PinCommand: ParsableCommand {
     }
 }
 
-struct Demote: ParsableCommand {
+struct Demote: HintCommand {
     static let configuration = CommandConfiguration(
         abstract: "Let a session's state go before other state.",
         discussion: "It stays until room is needed. What other sessions see too stays as it is.")
     @OptionGroup var hint: HintOptions
 
-    func run() throws { try hint.give(.demote) }
+    func report(_ client: Client, _ session: SessionSummary) throws -> HintReport {
+        try give(.demote, client, session)
+    }
 }
 
-struct PrefetchCommand: ParsableCommand {
+struct PrefetchCommand: HintCommand {
     static let configuration = CommandConfiguration(
         commandName: "prefetch", abstract: "Bring a session's state into memory, in the background.")
     @OptionGroup var hint: HintOptions
 
-    func run() throws { try hint.give(.prefetch) }
+    func report(_ client: Client, _ session: SessionSummary) throws -> HintReport {
+        try give(.prefetch, client, session)
+    }
 }
 
 /// Reads `A..<B`, `A..<` and `..<B`.
@@ -138,8 +163,4 @@ private func tokenRange(_ text: String) throws -> Range<UInt64> {
     guard let from, let to else { throw wrong }
     guard from < to else { throw ValidationError("the range \(text.clipped) has no tokens") }
     return from..<to
-}
-
-private func hintSeconds(_ text: String) throws -> UInt32 {
-    do { return try Quantity.seconds(text) } catch { throw ValidationError(error.message) }
 }

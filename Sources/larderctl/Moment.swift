@@ -23,6 +23,11 @@ enum Moment {
         formatter("yyyy-MM-dd HH:mm zzz").string(from: Date(timeIntervalSince1970: TimeInterval(seconds)))
     }
 
+    /// `2026-11-01 08:00:00.250`, of milliseconds since 1970.
+    static func clock(_ milliseconds: UInt64) -> String {
+        formatter("yyyy-MM-dd HH:mm:ss.SSS").string(from: Date(timeIntervalSince1970: Double(milliseconds) / 1e3))
+    }
+
     private static func formatter(_ format: String) -> DateFormatter {
         let formatter = DateFormatter()
         formatter.locale = Locale(identifier: "en_US_POSIX")

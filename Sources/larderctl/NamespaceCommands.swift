@@ -10,8 +10,8 @@ struct NamespaceCommand: ParsableCommand {
         subcommands: [NamespaceListCommand.self, NamespaceShowCommand.self, NamespaceSetCommand.self])
 }
 
-/// A namespace in JSON.
-private struct NamespaceEntry: Encodable {
+/// One namespace and its policy.
+struct NamespaceEntry: CommandReport {
     let id: UInt32
     let name: String
     let ownerUserID: UInt32
@@ -37,50 +37,75 @@ private struct NamespaceEntry: Encodable {
         maxSessions = namespace.policy.maxSessions
         admission = namespace.policy.admission.name
     }
+
+    /// The namespace of that name. Throws `unknownSession` if there is none that this user may use.
+    init(named name: String, _ client: Client) throws {
+        guard let found = try client.namespaces().first(where: { $0.name == name }) else {
+            throw LarderError(
+                .unknownSession,
+                "there is no namespace '\(name.clipped)' that you may use; larderctl namespace list has them")
+        }
+        self.init(found)
+    }
+
+    fileprivate var sharingText: String { sharing + (hasSalt ? ", salted" : "") }
+
+    func printOut() {
+        print("namespace \(name) (\(id)), uid \(ownerUserID)")
+        print("sessions  \(sessions), " + (maxSessions == 0 ? "no limit" : "at most \(maxSessions)"))
+        let least = minBytes == 0 ? "none kept for it" : "\(Format.bytes(minBytes)) kept for it"
+        print("bytes     \(least), " + (maxBytes == 0 ? "no limit" : "at most \(Format.bytes(maxBytes))"))
+        print("sharing   \(sharingText)")
+        print("expires   " + (ttlSeconds == 0 ? "never" : "\(Format.duration(ttlSeconds)) after the last use"))
+        print("admission \(admission)")
+    }
 }
 
-struct NamespaceListCommand: ParsableCommand {
+struct NamespaceListCommand: DaemonCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "The namespaces that you may use, and the policy of each.")
     @OptionGroup var connection: ConnectionOptions
 
-    func run() throws {
-        try connection.withClient { client in
-            let namespaces = try client.namespaces()
-            if connection.json {
-                print(try Format.json(namespaces.map(NamespaceEntry.init)))
-                return
-            }
+    func report(_ client: Client) throws -> NamespaceEntries {
+        NamespaceEntries(try client.namespaces().map(NamespaceEntry.init))
+    }
+
+    /// Namespaces, as an array.
+    struct NamespaceEntries: CommandReport {
+        private let namespaces: [NamespaceEntry]
+
+        init(_ namespaces: [NamespaceEntry]) { self.namespaces = namespaces }
+
+        func encode(to encoder: any Encoder) throws { try namespaces.encode(to: encoder) }
+
+        func printOut() {
             var table = Table(
                 ">id", "namespace", ">uid", ">sessions", ">at most", "sharing", ">expires after", ">min", ">max",
                 "admission")
             func orNone(_ count: UInt64, _ text: (UInt64) -> String) -> String { count == 0 ? "-" : text(count) }
             for namespace in namespaces {
-                let policy = namespace.policy
                 table.add(
-                    "\(namespace.namespaceID)", namespace.name, "\(namespace.ownerUserID)", "\(namespace.sessions)",
-                    orNone(UInt64(policy.maxSessions)) { "\($0)" }, policy.sharingText,
-                    orNone(UInt64(policy.ttlSeconds)) { Format.duration(UInt32($0)) },
-                    orNone(policy.minBytes, Format.bytes), orNone(policy.maxBytes, Format.bytes),
-                    policy.admission.name)
+                    "\(namespace.id)", namespace.name, "\(namespace.ownerUserID)", "\(namespace.sessions)",
+                    orNone(UInt64(namespace.maxSessions)) { "\($0)" }, namespace.sharingText,
+                    orNone(UInt64(namespace.ttlSeconds)) { Format.duration(UInt32($0)) },
+                    orNone(namespace.minBytes, Format.bytes), orNone(namespace.maxBytes, Format.bytes),
+                    namespace.admission)
             }
             table.printOut()
         }
     }
 }
 
-struct NamespaceShowCommand: ParsableCommand {
+struct NamespaceShowCommand: DaemonCommand {
     static let configuration = CommandConfiguration(commandName: "show", abstract: "One namespace and its policy.")
     @OptionGroup var connection: ConnectionOptions
     @Argument(help: "The namespace's name.")
     var name: String
 
-    func run() throws {
-        try connection.withClient { try printNamespace(name, $0, json: connection.json) }
-    }
+    func report(_ client: Client) throws -> NamespaceEntry { try NamespaceEntry(named: name, client) }
 }
 
-struct NamespaceSetCommand: ParsableCommand {
+struct NamespaceSetCommand: DaemonCommand {
     static let configuration = CommandConfiguration(
         commandName: "set",
         abstract: "Change a namespace's policy, from now on; the rest of it stays.",
@@ -154,120 +179,37 @@ struct NamespaceSetCommand: ParsableCommand {
         return change
     }
 
-    func run() throws {
-        try connection.withClient { client in
-            try client.configure(namespace: name, change)
-            try printNamespace(name, client, json: connection.json)
-        }
+    func report(_ client: Client) throws -> NamespaceEntry {
+        try client.configure(namespace: name, change)
+        return try NamespaceEntry(named: name, client)
     }
 }
 
-struct TimeToLive: ParsableCommand {
+struct TimeToLive: SessionCommand {
     static let configuration = CommandConfiguration(
         commandName: "ttl",
         abstract: "Set how long after its last use a session's state expires.",
         discussion: "A session's own time goes before its namespace's (larderctl namespace set --ttl).")
-    @OptionGroup var connection: ConnectionOptions
-    @Argument(help: "NAMESPACE/NAME, or the session's number.")
-    var session: String
+    @OptionGroup var target: SessionOptions
     @Argument(
         help: ArgumentHelp(
             "90s, 30min, 2h or 7d; never; or default: what its namespace says.", valueName: "time"),
         transform: Read.ownSeconds)
     var seconds: UInt32
 
-    private struct Report: Encodable {
+    struct Report: CommandReport {
         let session: UInt64
+        let name: String
         let ttlSeconds: UInt32
+        let expiry: String
+
+        func printOut() { print("session \(name): \(expiry)") }
     }
 
-    func run() throws {
-        try connection.withClient { client in
-            let found = try findSession(session, client)
-            try client.configure(session: found.session, ttlSeconds: seconds)
-            if connection.json {
-                print(try Format.json(Report(session: found.session, ttlSeconds: seconds)))
-            } else {
-                let policy = try client.namespaces().first { $0.name == found.namespace }?.policy
-                print("session \(found.namespace)/\(found.name): \(Format.expiry(seconds, policy))")
-            }
-        }
-    }
-}
-
-/// Prints one namespace for people or as JSON.
-private func printNamespace(_ name: String, _ client: Client, json: Bool) throws {
-    guard let found = try client.namespaces().first(where: { $0.name == name }) else {
-        throw LarderError(
-            .unknownSession,
-            "there is no namespace '\(name.clipped)' that you may use; larderctl namespace list has them")
-    }
-    if json {
-        print(try Format.json(NamespaceEntry(found)))
-        return
-    }
-    let policy = found.policy
-    print("namespace \(found.name) (\(found.namespaceID)), uid \(found.ownerUserID)")
-    print("sessions  \(found.sessions), " + (policy.maxSessions == 0 ? "no limit" : "at most \(policy.maxSessions)"))
-    let least = policy.minBytes == 0 ? "none kept for it" : "\(Format.bytes(policy.minBytes)) kept for it"
-    print("bytes     \(least), " + (policy.maxBytes == 0 ? "no limit" : "at most \(Format.bytes(policy.maxBytes))"))
-    print("sharing   \(policy.sharingText)")
-    let expiry = policy.ttlSeconds == 0 ? "never" : "\(Format.duration(policy.ttlSeconds)) after the last use"
-    print("expires   \(expiry)")
-    print("admission \(policy.admission.name)")
-}
-
-extension PolicySummary {
-    fileprivate var sharingText: String { sharing.name + (hasSalt ? ", salted" : "") }
-}
-
-/// Reads the values of options; what is wrong is said in one sentence.
-private enum Read {
-    static func sharing(_ text: String) throws -> Sharing { try named(text, Sharing.allCases, \.name) }
-
-    static func admission(_ text: String) throws -> Admission { try named(text, Admission.allCases, \.name) }
-
-    static func bytes(_ text: String) throws -> UInt64 {
-        text == "none" ? 0 : UInt64(try quantity { () throws(LarderError) in try Quantity.bytes(text) })
-    }
-
-    static func seconds(_ text: String) throws -> UInt32 {
-        text == "none" ? 0 : try quantity { () throws(LarderError) in try Quantity.seconds(text) }
-    }
-
-    static func ownSeconds(_ text: String) throws -> UInt32 {
-        switch text {
-        case "default": return 0
-        case "never": return NamespacePolicy.never
-        default:
-            let seconds = try seconds(text)
-            guard seconds > 0 else { throw ValidationError("say never, or default for what the namespace says") }
-            return seconds
-        }
-    }
-
-    static func count(_ text: String) throws -> UInt32 {
-        if text == "none" { return 0 }
-        guard let count = UInt32(text) else { throw ValidationError("'\(text.clipped)' is not a count, nor none") }
-        return count
-    }
-
-    static func salt(_ text: String) throws -> [UInt8] {
-        let digits = text.compactMap(\.hexDigitValue)
-        guard digits.count == text.count, text.allSatisfy(\.isASCII), digits.count % 2 == 0, !digits.isEmpty,
-            digits.count <= 2 * Limits.saltBytes
-        else { throw ValidationError("a salt is 2 to \(2 * Limits.saltBytes) hexadecimal digits, an even number") }
-        return stride(from: 0, to: digits.count, by: 2).map { UInt8(digits[$0] << 4 | digits[$0 + 1]) }
-    }
-
-    private static func named<Value>(_ text: String, _ all: [Value], _ name: (Value) -> String) throws -> Value {
-        guard let value = all.first(where: { name($0) == text }) else {
-            throw ValidationError("'\(text.clipped)' is not \(all.map(name).joined(separator: " or "))")
-        }
-        return value
-    }
-
-    private static func quantity<Value>(_ read: () throws(LarderError) -> Value) throws -> Value {
-        do { return try read() } catch { throw ValidationError(error.message) }
+    func report(_ client: Client, _ session: SessionSummary) throws -> Report {
+        try client.configure(session: session.session, ttlSeconds: seconds)
+        let policy = try client.namespaces().first { $0.name == session.namespace }?.policy
+        return Report(
+            session: session.session, name: session.path, ttlSeconds: seconds, expiry: Format.expiry(seconds, policy))
     }
 }

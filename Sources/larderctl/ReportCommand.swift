@@ -4,7 +4,7 @@ import LarderModel
 import LarderSystem
 import LarderWire
 
-struct ReportCommand: ParsableCommand {
+struct ReportCommand: DaemonCommand {
     static let configuration = CommandConfiguration(
         commandName: "report", abstract: "What paging has saved: tokens, GPU time, money.",
         discussion: """
@@ -47,27 +47,34 @@ struct ReportCommand: ParsableCommand {
         return moment
     }
 
-    func run() throws {
-        try connection.withClient { client in
-            let models = try client.models()
-            let now = Clock.wallSeconds()
-            let answer: ReportAnswer
-            var subject: String?
-            if let session {
-                let found = try findSession(session, client)
-                subject = "\(found.namespace)/\(found.name)"
-                answer = try client.report(session: found.session)
-            } else {
-                answer = try client.report(
-                    from: try since.map { try moment($0, now: now) } ?? 0,
-                    to: try until.map { try moment($0, now: now) } ?? 0, namespace: namespace,
-                    modelID: try model.map { try Self.number(ofModel: $0, models) } ?? 0)
-            }
-            let report = SavingsSummary(answer, models, session: subject)
-            if connection.json { return print(try Format.json(report)) }
-            if report.rows.isEmpty { return print(nothing(report)) }
-            report.printOut(nowSeconds: now)
+    /// What was saved, or that there is nothing to say.
+    struct Report: CommandReport {
+        let summary: SavingsSummary
+        let nothing: String
+        let nowSeconds: UInt64
+
+        func encode(to encoder: any Encoder) throws { try summary.encode(to: encoder) }
+
+        func printOut() { if summary.rows.isEmpty { print(nothing) } else { summary.printOut(nowSeconds: nowSeconds) } }
+    }
+
+    func report(_ client: Client) throws -> Report {
+        let models = try client.models()
+        let now = Clock.wallSeconds()
+        let answer: ReportAnswer
+        var subject: String?
+        if let session {
+            let found = try findSession(session, client)
+            subject = found.path
+            answer = try client.report(session: found.session)
+        } else {
+            answer = try client.report(
+                from: try since.map { try moment($0, now: now) } ?? 0,
+                to: try until.map { try moment($0, now: now) } ?? 0, namespace: namespace,
+                modelID: try model.map { try Self.number(ofModel: $0, models) } ?? 0)
         }
+        let summary = SavingsSummary(answer, models, session: subject)
+        return Report(summary: summary, nothing: nothing(summary), nowSeconds: now)
     }
 
     private func nothing(_ report: SavingsSummary) -> String {
@@ -99,7 +106,7 @@ struct ReportCommand: ParsableCommand {
     }
 }
 
-struct PrefillRateCommand: ParsableCommand {
+struct PrefillRateCommand: DaemonCommand {
     static let configuration = CommandConfiguration(
         commandName: "prefill-rate", abstract: "Say how fast a model's workers compute.",
         discussion: """
@@ -112,17 +119,24 @@ struct PrefillRateCommand: ParsableCommand {
     @Argument(help: "Tokens a second of prefill.")
     var rate: UInt32
 
-    func run() throws {
-        try connection.withClient { client in
-            let models = try client.models()
-            let number = try ReportCommand.number(ofModel: model, models)
-            try client.setPrefillRate(rate, modelID: number)
-            let name = models.first { $0.modelID == number }?.declaration.name ?? "?"
-            if connection.json { return print(try Format.json(["modelID": number, "prefillRate": rate])) }
+    struct Report: CommandReport {
+        let modelID: UInt32
+        let model: String
+        let prefillRate: UInt32
+
+        func printOut() {
             print(
-                rate == 0
-                    ? "model \(number) (\(name)): the rate that was set is forgotten"
-                    : "model \(number) (\(name)): \(rate) tokens a second of prefill")
+                prefillRate == 0
+                    ? "model \(modelID) (\(model)): the rate that was set is forgotten"
+                    : "model \(modelID) (\(model)): \(prefillRate) tokens a second of prefill")
         }
+    }
+
+    func report(_ client: Client) throws -> Report {
+        let models = try client.models()
+        let number = try ReportCommand.number(ofModel: model, models)
+        try client.setPrefillRate(rate, modelID: number)
+        let name = models.first { $0.modelID == number }?.declaration.name ?? "?"
+        return Report(modelID: number, model: name, prefillRate: rate)
     }
 }

@@ -4,24 +4,30 @@ import LarderModel
 import LarderSystem
 import LarderWire
 
-struct Sessions: ParsableCommand {
+struct Sessions: DaemonCommand {
     static let configuration = CommandConfiguration(abstract: "The sessions that you may see.")
     @OptionGroup var connection: ConnectionOptions
     @Option(help: "Only those of this namespace.")
     var namespace = ""
 
-    func run() throws {
-        try connection.withClient { client in
-            let sessions = try client.sessions(namespace: namespace)
-            if connection.json {
-                print(try Format.json(sessions.map(SessionEntry.init)))
-                return
-            }
+    func report(_ client: Client) throws -> SessionList {
+        SessionList(try client.sessions(namespace: namespace).map(SessionEntry.init))
+    }
+
+    /// Sessions, as an array.
+    struct SessionList: CommandReport {
+        let sessions: [SessionEntry]
+
+        init(_ sessions: [SessionEntry]) { self.sessions = sessions }
+
+        func encode(to encoder: any Encoder) throws { try sessions.encode(to: encoder) }
+
+        func printOut() {
             var table = Table(">id", "session", ">uid", "models", ">chunks", ">raw", ">stored", ">ratio", ">changed")
             for session in sessions {
                 table.add(
-                    "\(session.session)", "\(session.namespace)/\(session.name)", "\(session.ownerUserID)",
-                    session.models.map { "\($0.modelID)" }.joined(separator: ","), "\(session.chunks)",
+                    "\(session.id)", "\(session.namespace)/\(session.name)", "\(session.ownerUserID)",
+                    session.modelIDs.map { "\($0)" }.joined(separator: ","), "\(session.chunks)",
                     Format.bytes(session.rawBytes), Format.bytes(session.storedBytes),
                     Format.ratio(session.rawBytes, session.storedBytes), Format.age(session.changedSeconds))
             }
@@ -59,122 +65,99 @@ struct SessionEntry: Encodable {
     }
 }
 
-struct Show: ParsableCommand {
+struct Show: SessionCommand {
     static let configuration = CommandConfiguration(abstract: "One session: its components, chunks and resume point.")
-    @OptionGroup var connection: ConnectionOptions
-    @Argument(help: "NAMESPACE/NAME, or the session's number.")
-    var session: String
+    @OptionGroup var target: SessionOptions
     @Flag(help: "List every chunk.")
     var chunks = false
 
-    private struct Report: Encodable {
+    func report(_ client: Client, _ session: SessionSummary) throws -> Report {
+        let resume = try client.resume(session: session.session)
+        let all = try client.chunks(session: session.session)
+        let models = try client.models()
+        let components = resume.reaches.map { reach in
+            let modelID = session.models.first { $0.rank == reach.rank }?.modelID
+            let component = models.first { $0.modelID == modelID }?.declaration.components[Int(reach.component)]
+            let mine = all.filter { $0.name.rank == reach.rank && $0.name.component == reach.component }
+            return Report.Component(
+                rank: reach.rank, name: component?.name ?? "?", kind: component.map { "\($0.kind)" } ?? "?",
+                elementType: component?.elementType.name ?? "?", chunks: mine.count, reach: reach.offset,
+                rawBytes: mine.reduce(0) { $0 + $1.rawBytes }, storedBytes: mine.reduce(0) { $0 + $1.storedBytes })
+        }
+        let policy = try client.namespaces().first { $0.name == session.namespace }?.policy
+        return Report(
+            session: SessionEntry(session), expiry: Format.expiry(session.ttlSeconds, policy),
+            resumePoint: resume.offset, chunksToLoad: resume.chunks.count, components: components,
+            chunks: all.map(Report.Chunk.init), listsChunks: chunks)
+    }
+
+    struct Report: CommandReport {
+        struct Component: Encodable {
+            let rank: UInt16
+            let name: String
+            let kind: String
+            let elementType: String
+            let chunks: Int
+            let reach: UInt64
+            let rawBytes: UInt64
+            let storedBytes: UInt64
+        }
+
+        struct Chunk: Encodable {
+            let rank: UInt16
+            let component: UInt16
+            let offset: UInt64
+            let tokens: UInt32
+            let encoding: String
+            let rawBytes: UInt64
+            let storedBytes: UInt64
+
+            init(_ chunk: ChunkSummary) {
+                rank = chunk.name.rank
+                component = chunk.name.component
+                offset = chunk.name.offset
+                tokens = chunk.tokens
+                encoding = chunk.encoding.name
+                rawBytes = chunk.rawBytes
+                storedBytes = chunk.storedBytes
+            }
+        }
+
         let session: SessionEntry
+        let expiry: String
         let resumePoint: UInt64
-        let components: [ComponentEntry]
-        let chunks: [ChunkEntry]
-    }
+        let chunksToLoad: Int
+        let components: [Component]
+        let chunks: [Chunk]
+        /// Whether people see every chunk.
+        let listsChunks: Bool
 
-    private struct ComponentEntry: Encodable {
-        let rank: UInt16
-        let name: String
-        let kind: String
-        let elementType: String
-        let chunks: Int
-        let reach: UInt64
-        let rawBytes: UInt64
-        let storedBytes: UInt64
-    }
-
-    private struct ChunkEntry: Encodable {
-        let rank: UInt16
-        let component: UInt16
-        let offset: UInt64
-        let tokens: UInt32
-        let encoding: String
-        let rawBytes: UInt64
-        let storedBytes: UInt64
-    }
-
-    func run() throws {
-        try connection.withClient { client in
-            let found = try findSession(session, client)
-            let resume = try client.resume(session: found.session)
-            let all = try client.chunks(session: found.session)
-            let models = try client.models()
-            let components = resume.reaches.map { reach in
-                let modelID = found.models.first { $0.rank == reach.rank }?.modelID
-                let component = models.first { $0.modelID == modelID }?.declaration.components[Int(reach.component)]
-                let mine = all.filter { $0.name.rank == reach.rank && $0.name.component == reach.component }
-                return ComponentEntry(
-                    rank: reach.rank, name: component?.name ?? "?", kind: component.map { "\($0.kind)" } ?? "?",
-                    elementType: component?.elementType.name ?? "?", chunks: mine.count, reach: reach.offset,
-                    rawBytes: mine.reduce(0) { $0 + $1.rawBytes }, storedBytes: mine.reduce(0) { $0 + $1.storedBytes })
-            }
-            let entries = all.map {
-                ChunkEntry(
-                    rank: $0.name.rank, component: $0.name.component, offset: $0.name.offset, tokens: $0.tokens,
-                    encoding: $0.encoding.name, rawBytes: $0.rawBytes, storedBytes: $0.storedBytes)
-            }
-            if connection.json {
-                print(
-                    try Format.json(
-                        Report(
-                            session: SessionEntry(found), resumePoint: resume.offset, components: components,
-                            chunks: entries)))
-            } else {
-                let policy = try client.namespaces().first { $0.name == found.namespace }?.policy
-                printOut(found, resume, components, entries, Format.expiry(found.ttlSeconds, policy))
-            }
+        private enum CodingKeys: CodingKey {
+            case session, resumePoint, chunksToLoad, components, chunks
         }
-    }
 
-    private func printOut(
-        _ session: SessionSummary, _ resume: ResumeAnswer, _ components: [ComponentEntry], _ entries: [ChunkEntry],
-        _ expiry: String
-    ) {
-        print(
-            "session \(session.namespace)/\(session.name) (\(session.session)), uid \(session.ownerUserID), "
-                + "changed \(Format.age(session.changedSeconds)) ago, \(expiry)"
-        )
-        print("resume point \(resume.offset) tokens, \(resume.chunks.count) chunks to load\n")
-        var table = Table("component", ">rank", "kind", "type", ">chunks", ">reach", ">raw", ">stored", ">ratio")
-        for component in components {
-            table.add(
-                component.name, "\(component.rank)", component.kind, component.elementType, "\(component.chunks)",
-                "\(component.reach)", Format.bytes(component.rawBytes), Format.bytes(component.storedBytes),
-                Format.ratio(component.rawBytes, component.storedBytes))
-        }
-        table.printOut()
-        guard chunks else { return }
-        print("")
-        var list = Table(">rank", ">component", ">offset", ">tokens", "encoding", ">raw", ">stored")
-        for chunk in entries {
-            list.add(
-                "\(chunk.rank)", "\(chunk.component)", "\(chunk.offset)", "\(chunk.tokens)", chunk.encoding,
-                Format.bytes(chunk.rawBytes), Format.bytes(chunk.storedBytes))
-        }
-        list.printOut()
-    }
-}
-
-struct Drop: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Forget a session and all its state.")
-    @OptionGroup var connection: ConnectionOptions
-    @Argument(help: "NAMESPACE/NAME, or the session's number.")
-    var session: String
-
-    func run() throws {
-        try connection.withClient { client in
-            let found = try findSession(session, client)
-            try client.drop(session: found.session)
-            if connection.json {
-                print(try Format.json(["dropped": found.session]))
-            } else {
-                print(
-                    "dropped \(found.namespace)/\(found.name): \(found.chunks) chunks, "
-                        + "\(Format.bytes(found.storedBytes))"
-                )
+        func printOut() {
+            print(
+                "session \(session.namespace)/\(session.name) (\(session.id)), uid \(session.ownerUserID), "
+                    + "changed \(Format.age(session.changedSeconds)) ago, \(expiry)")
+            print("resume point \(resumePoint) tokens, \(chunksToLoad) chunks to load\n")
+            var table = Table("component", ">rank", "kind", "type", ">chunks", ">reach", ">raw", ">stored", ">ratio")
+            for component in components {
+                table.add(
+                    component.name, "\(component.rank)", component.kind, component.elementType, "\(component.chunks)",
+                    "\(component.reach)", Format.bytes(component.rawBytes), Format.bytes(component.storedBytes),
+                    Format.ratio(component.rawBytes, component.storedBytes))
             }
+            table.printOut()
+            guard listsChunks else { return }
+            print("")
+            var list = Table(">rank", ">component", ">offset", ">tokens", "encoding", ">raw", ">stored")
+            for chunk in chunks {
+                list.add(
+                    "\(chunk.rank)", "\(chunk.component)", "\(chunk.offset)", "\(chunk.tokens)", chunk.encoding,
+                    Format.bytes(chunk.rawBytes), Format.bytes(chunk.storedBytes))
+            }
+            list.printOut()
         }
     }
 }

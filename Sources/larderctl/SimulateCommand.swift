@@ -27,12 +27,26 @@ struct Simulate: ParsableCommand {
     /// Part of a cap that chunks take: the rest is what LMDB and the index need, and room between the watermarks.
     private static let chunkShare = 0.93
 
-    private struct Report: Encodable {
+    struct Report: CommandReport {
         let requests: Int
         let promptTokens: UInt64
         let uniqueBlocks: Int
         let tokenBytes: Double
         let rows: [Row]
+
+        func printOut() {
+            print(
+                "\(requests) turns of \(promptTokens) prompt tokens, \(uniqueBlocks) different blocks; a token takes "
+                    + "\(Format.bytes(UInt64(tokenBytes)))\n")
+            var table = Table("size", ">disk", ">tokens held", ">tokens found", ">of prompts", ">writes per put")
+            for row in rows {
+                table.add(
+                    row.size, Format.bytes(row.bytes), "\(UInt64(row.blocks) * RequestTrace.blockTokens)",
+                    "\(row.foundTokens)", String(format: "%.1f %%", 100 * row.foundShare),
+                    String(format: "%.2f", row.writeAmplification))
+            }
+            table.printOut()
+        }
     }
 
     struct Row: Encodable {
@@ -47,13 +61,15 @@ struct Simulate: ParsableCommand {
     func run() throws {
         let requests = try load()
         if let cap, let tokenBytes {
-            return try show(requests, cap: try Quantity.bytes(cap), tokenBytes: tokenBytes)
+            return try connection.output.show(
+                try Failure.reported { try report(requests, cap: try Quantity.bytes(cap), tokenBytes: tokenBytes) })
         }
-        try connection.withClient { client in
-            let cap = try self.cap.map { try Quantity.bytes($0) } ?? Int(client.stat()["cap_bytes"])
-            let tokenBytes = try self.tokenBytes ?? Self.meanTokenBytes(client)
-            try show(requests, cap: cap, tokenBytes: tokenBytes)
-        }
+        try connection.output.show(
+            try connection.withClient { client in
+                let cap = try self.cap.map { try Quantity.bytes($0) } ?? Int(client.stat()["cap_bytes"])
+                let tokenBytes = try self.tokenBytes ?? Self.meanTokenBytes(client)
+                return try report(requests, cap: cap, tokenBytes: tokenBytes)
+            })
     }
 
     private func load() throws -> RequestTrace {
@@ -83,31 +99,16 @@ struct Simulate: ParsableCommand {
         return Double(bytes) / Double(tokens)
     }
 
-    private func show(_ requests: RequestTrace, cap: Int, tokenBytes: Double) throws {
+    private func report(_ requests: RequestTrace, cap: Int, tokenBytes: Double) throws -> Report {
         guard tokenBytes > 0, tokenBytes.isFinite else {
             throw ValidationError("--token-bytes \(tokenBytes) is not a positive number")
         }
         let rows = try sizes.split(separator: ",").map { size in
             try row(requests, String(size), bytes: Self.bytes(String(size), cap: cap), tokenBytes)
         }
-        let tokens = requests.requests.reduce(0) { $0 + $1.length }
-        if connection.json {
-            let report = Report(
-                requests: requests.requests.count, promptTokens: tokens, uniqueBlocks: requests.uniqueBlocks,
-                tokenBytes: tokenBytes, rows: rows)
-            return print(try Format.json(report))
-        }
-        print(
-            "\(requests.requests.count) turns of \(tokens) prompt tokens, \(requests.uniqueBlocks) different blocks; a "
-                + "token takes \(Format.bytes(UInt64(tokenBytes)))\n")
-        var table = Table("size", ">disk", ">tokens held", ">tokens found", ">of prompts", ">writes per put")
-        for row in rows {
-            table.add(
-                row.size, Format.bytes(row.bytes), "\(UInt64(row.blocks) * RequestTrace.blockTokens)",
-                "\(row.foundTokens)", String(format: "%.1f %%", 100 * row.foundShare),
-                String(format: "%.2f", row.writeAmplification))
-        }
-        table.printOut()
+        return Report(
+            requests: requests.requests.count, promptTokens: requests.requests.reduce(0) { $0 + $1.length },
+            uniqueBlocks: requests.uniqueBlocks, tokenBytes: tokenBytes, rows: rows)
     }
 
     private func row(_ requests: RequestTrace, _ size: String, bytes: Int, _ tokenBytes: Double) -> Row {

@@ -1,27 +1,30 @@
 import ArgumentParser
 import LarderClient
 import LarderModel
+import LarderWire
 
-struct Status: ParsableCommand {
+struct Status: DaemonCommand {
     static let configuration = CommandConfiguration(abstract: "What the daemon holds and has done.")
     @OptionGroup var connection: ConnectionOptions
 
-    private struct Report: Encodable {
+    func report(_ client: Client) throws -> Report { Report(try client.stat()) }
+
+    struct Report: CommandReport {
         let facts: [String: String]
         let counters: [String: UInt64]
-    }
 
-    func run() throws {
-        try connection.withClient { client in
-            let stat = try client.stat()
-            if connection.json {
-                let facts = Dictionary(uniqueKeysWithValues: stat.facts.map { ($0.name, $0.value) })
-                let counters = Dictionary(uniqueKeysWithValues: stat.counters.map { ($0.name, $0.value) })
-                print(try Format.json(Report(facts: facts, counters: counters)))
-                return
-            }
-            let facts = Dictionary(uniqueKeysWithValues: stat.facts.map { ($0.name, $0.value) })
-            print("larderd \(facts["version"] ?? "?"), pid \(facts["pid"] ?? "?"), up \(stat["uptime_seconds"]) s")
+        init(_ stat: StatAnswer) {
+            facts = Dictionary(stat.facts.map { ($0.name, $0.value) }) { first, _ in first }
+            counters = Dictionary(stat.counters.map { ($0.name, $0.value) }) { first, _ in first }
+        }
+
+        private subscript(_ name: String) -> UInt64 { counters[name] ?? 0 }
+
+        func printOut() {
+            let stat = self
+            print(
+                "larderd \(facts["version"] ?? "?"), pid \(facts["pid"] ?? "?"), up "
+                    + Format.duration(Double(stat["uptime_seconds"])))
             print("store    \(facts["data_dir"] ?? "?") (\(facts["store_id"] ?? "?"))")
             let share = stat["usable_bytes"] == 0 ? 0 : 100 * stat["used_bytes"] / stat["usable_bytes"]
             print(
@@ -63,7 +66,7 @@ struct Status: ParsableCommand {
             )
             if stat["damaged_chunks"] > 0 {
                 print(
-                    "DAMAGED  \(stat["damaged_chunks"]) chunks failed their checks and were not served; run "
+                    "\(Style.alarm("DAMAGED"))  \(stat["damaged_chunks"]) chunks failed their checks and were not served; run "
                         + "larderctl verify"
                 )
             }
@@ -71,30 +74,32 @@ struct Status: ParsableCommand {
     }
 }
 
-struct Models: ParsableCommand {
+struct Models: DaemonCommand {
     static let configuration = CommandConfiguration(abstract: "The models that workers have declared.")
     @OptionGroup var connection: ConnectionOptions
 
-    private struct Entry: Encodable {
-        let id: UInt32
-        let fingerprint: String
-        let declaration: ModelDeclaration
-    }
+    func report(_ client: Client) throws -> ModelList { ModelList(try client.models()) }
 
-    func run() throws {
-        try connection.withClient { client in
-            let models = try client.models()
-            func hexadecimal(_ bytes: [UInt8]) -> String {
-                bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    /// Models, as an array.
+    struct ModelList: CommandReport {
+        private struct Entry: Encodable {
+            let id: UInt32
+            let fingerprint: String
+            let declaration: ModelDeclaration
+        }
+
+        private let models: [Entry]
+
+        init(_ models: [ModelSummary]) {
+            self.models = models.map { model in
+                let digits = model.fingerprint.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }
+                return Entry(id: model.modelID, fingerprint: digits.joined(), declaration: model.declaration)
             }
-            if connection.json {
-                print(
-                    try Format.json(
-                        models.map {
-                            Entry(id: $0.modelID, fingerprint: hexadecimal($0.fingerprint), declaration: $0.declaration)
-                        }))
-                return
-            }
+        }
+
+        func encode(to encoder: any Encoder) throws { try models.encode(to: encoder) }
+
+        func printOut() {
             var table = Table(">id", "name", "revision", "rank", "fingerprint", "components")
             for model in models {
                 let declaration = model.declaration
@@ -105,9 +110,8 @@ struct Models: ParsableCommand {
                         + "\(component.elementType.name), \(component.byteCount(tokens: 1)) B"
                 }
                 table.add(
-                    "\(model.modelID)", declaration.name, declaration.revision,
-                    "\(declaration.rank + 1) of \(declaration.groupSize)",
-                    String(hexadecimal(model.fingerprint).prefix(12)),
+                    "\(model.id)", declaration.name, declaration.revision,
+                    "\(declaration.rank + 1) of \(declaration.groupSize)", String(model.fingerprint.prefix(12)),
                     components.joined(separator: "; "))
             }
             table.printOut()

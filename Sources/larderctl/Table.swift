@@ -22,17 +22,19 @@ struct Table {
 
     mutating func add(_ cells: [String]) { rows.append(cells) }
 
-    func printOut() {
+    func printOut() { for line in lines { print(line) } }
+
+    /// The lines, the first of them bold where that is wanted.
+    var lines: [String] {
         let widths = head.indices.map { column in ([head] + rows).map { $0[column].count }.max() ?? 0 }
-        let isBold = Output.isTerminal && Process.environment("NO_COLOR") == nil
-        for (index, row) in ([head] + rows).enumerated() {
+        return ([head] + rows).enumerated().map { index, row in
             let cells = row.indices.map { column in
                 let space = String(repeating: " ", count: widths[column] - row[column].count)
                 return alignsRight[column] ? space + row[column] : row[column] + space
             }
             var line = cells.joined(separator: "  ")
             while line.last == " " { line.removeLast() }
-            print(index == 0 && isBold ? "\u{1B}[1m\(line)\u{1B}[0m" : line)
+            return index == 0 ? Style.bold(line) : line
         }
     }
 }
@@ -53,6 +55,11 @@ enum Format {
     static func ratio(_ raw: UInt64, _ stored: UInt64) -> String {
         stored == 0 ? "-" : String(format: "%.3fx", Double(raw) / Double(stored))
     }
+
+    /// With one decimal.
+    static func decimal(_ value: Double) -> String { String(format: "%.1f", value) }
+
+    static func percent(_ value: Double) -> String { String(format: "%.1f %%", value) }
 
     static func age(_ seconds: UInt64) -> String {
         let now = Clock.wallSeconds()

@@ -3,32 +3,28 @@ import LarderClient
 import LarderModel
 import LarderStore
 import LarderSystem
+import LarderWire
 import Logging
 
 struct Verify: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Read and check every chunk, of one session or of all.",
-        discussion: "With --store it checks the store of a daemon that is stopped.")
+        discussion: """
+            With --repair, chunks that fail their checks are taken out of the store, with all that are the same bytes: they \
+            are misses then, and can be put again. What is whole is never touched. Each chunk that is damaged or was removed \
+            is named.
+
+            With --store, the store of a daemon that is stopped is checked, and its files' structure before that.
+
+            Exit codes: 0 if all is whole, or was repaired; 1 if damage was found that is still there.
+            """)
     @OptionGroup var connection: ConnectionOptions
     @Argument(help: "NAMESPACE/NAME, or the session's number; all sessions if it is left out.")
     var session: String?
-    @Option(help: "The directory of a store that no daemon has open.")
+    @Option(help: "The directory of a store that no daemon has open.", completion: .directory)
     var store: String?
-
-    private struct Report: Encodable {
-        var sessions = 0
-        var checked: UInt64 = 0
-        var rawBytes: UInt64 = 0
-        var damaged: [Finding] = []
-    }
-
-    private struct Finding: Encodable {
-        let session: String
-        let rank: UInt16
-        let component: UInt16
-        let offset: UInt64
-        let reason: String
-    }
+    @Flag(help: "Take damaged chunks out of the store.")
+    var repair = false
 
     func validate() throws {
         if store != nil && session != nil {
@@ -37,79 +33,82 @@ struct Verify: ParsableCommand {
     }
 
     func run() throws {
-        if let store {
-            try finish(try offline(store))
-            return
-        }
-        try connection.withClient { client in
-            let sessions = try session.map { [try findSession($0, client)] } ?? client.sessions()
-            var report = Report()
-            for session in sessions {
-                let found = try client.verify(session: session.session)
-                report.sessions += 1
-                report.checked += found.checked
-                report.rawBytes += found.rawBytes
-                report.damaged += found.damaged.map {
-                    Finding(
-                        session: "\(session.namespace)/\(session.name)", rank: $0.name.rank,
-                        component: $0.name.component,
-                        offset: $0.name.offset, reason: $0.reason)
-                }
-            }
-            try finish(report)
-        }
+        let report =
+            if let store { try Failure.reported { try offline(store) } } else { try connection.withClient(online) }
+        try connection.output.show(report)
     }
 
-    private func offline(_ directory: String) throws -> Report {
-        do throws(LarderError) {
-            let store = try Store(
-                StoreConfiguration.inspecting(directory),
-                log: Logger(label: "larderctl") { _ in SwiftLogNoOpLogHandler() })
-            defer { store.close() }
-            let reader = StoreReader(store, userID: 0)
-            var report = Report()
-            var after: UInt64 = 0
-            repeat {
-                let page = try reader.sessions(namespace: "", after: after)
-                for session in page.sessions {
-                    report.sessions += 1
+    private func online(_ client: Client) throws -> VerifyReport {
+        let sessions = try session.map { [try findSession($0, client)] } ?? client.sessions()
+        var report = VerifyReport(repairs: repair)
+        let bar = ProgressBar.bytes("checking")
+        let total = sessions.reduce(0) { $0 + $1.rawBytes }
+        for session in sessions {
+            let before = report.rawBytes
+            func look() throws -> VerifyReport.Pass {
+                var pass = VerifyReport.Pass()
+                let found = try client.verify(session: session.session) { page throws(ClientError) in
+                    pass.checked += page.checked
+                    pass.rawBytes += page.rawBytes
+                    // What forks share is read for each: then nobody knows how much it is in all.
+                    let done = before + pass.rawBytes
+                    bar.update(done, of: done <= total ? total : nil)
+                }
+                pass.damaged = found.damaged.map {
+                    VerifyReport.Finding(session.path, $0.name.rank, $0.name.component, $0.name.offset, $0.reason)
+                }
+                return pass
+            }
+            try report.take(look) { finding in
+                let repaired = try client.repair(
+                    ChunkName(
+                        session: session.session, rank: finding.rank, component: finding.component,
+                        offset: finding.offset))
+                return (UInt64(repaired.removed), repaired.freedBytes)
+            }
+        }
+        return report
+    }
+
+    private func offline(_ directory: String) throws -> VerifyReport {
+        let store = try Store(
+            StoreConfiguration.inspecting(directory),
+            log: Logger(label: "larderctl") { _ in SwiftLogNoOpLogHandler() })
+        defer { store.close() }
+        let reader = StoreReader(store, userID: 0)
+        var report = VerifyReport(repairs: repair)
+        let bar = ProgressBar.bytes("checking")
+        var after: UInt64 = 0
+        repeat {
+            let page = try reader.sessions(namespace: "", after: after)
+            for session in page.sessions {
+                let before = report.rawBytes
+                func look() throws -> VerifyReport.Pass {
+                    var pass = VerifyReport.Pass()
                     var position: ChunkPosition? = ChunkPosition()
                     while let start = position {
                         let found = try reader.verify(session: session.id, from: start)
-                        report.checked += UInt64(found.checked)
-                        report.rawBytes += UInt64(found.rawBytes)
-                        report.damaged += found.damaged.map {
-                            Finding(
-                                session: "\(session.namespace.name)/\(session.name)", rank: $0.position.rank,
-                                component: $0.position.component, offset: $0.position.offset, reason: $0.reason)
+                        pass.checked += UInt64(found.checked)
+                        pass.rawBytes += UInt64(found.rawBytes)
+                        pass.damaged += found.damaged.map { place, reason in
+                            VerifyReport.Finding(
+                                "\(session.namespace.name)/\(session.name)", place.rank, place.component, place.offset,
+                                reason)
                         }
+                        bar.update(before + pass.rawBytes, of: nil)
                         position = found.next
                     }
+                    return pass
                 }
-                after = page.next
-            } while after != 0
-            return report
-        } catch {
-            Output.error("larderctl: \(error.message)")
-            throw ExitCode(2)
-        }
-    }
-
-    private func finish(_ report: Report) throws {
-        if connection.json {
-            print(try Format.json(report))
-        } else {
-            for finding in report.damaged {
-                print(
-                    "DAMAGED \(finding.session), rank \(finding.rank), component \(finding.component), offset "
-                        + "\(finding.offset): \(finding.reason)"
-                )
+                try report.take(look) { finding in
+                    let repaired = try store.repair(
+                        session: session.id, rank: finding.rank, component: finding.component, offset: finding.offset,
+                        reader: reader)
+                    return (UInt64(repaired.removed), UInt64(repaired.freedBytes))
+                }
             }
-            print(
-                "\(report.sessions) sessions, \(report.checked) chunks read, \(Format.bytes(report.rawBytes)) raw "
-                    + "whole, \(report.damaged.count) damaged"
-            )
-        }
-        if !report.damaged.isEmpty { throw ExitCode(1) }
+            after = page.next
+        } while after != 0
+        return report
     }
 }

@@ -33,7 +33,7 @@ import Testing
     }
 
     private func setAside(_ fixture: StoreFixture) -> [String] {
-        FileSystem.entries(fixture.configuration.directory).filter { $0.hasPrefix("damaged-") }.sorted()
+        (FileSystem.names(in: fixture.configuration.directory) ?? []).filter { $0.hasPrefix("damaged-") }.sorted()
     }
 
     /// What the other shards hold is served, and no new session has the number of one that was lost.

@@ -71,6 +71,7 @@ import Testing
                 "page_entries": UInt64(Limits.pageEntries), "resume_chunks": UInt64(Limits.resumeChunks),
                 "requests_in_flight": UInt64(Limits.requestsInFlight), "message_bytes": UInt64(Limits.messageBytes),
                 "salt_bytes": UInt64(Limits.saltBytes),
+                "tree_lines": UInt64(Limits.treeLines),
             ])
     }
 

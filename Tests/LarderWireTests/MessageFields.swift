@@ -263,6 +263,21 @@ extension VerifyAnswer {
     }
 }
 
+extension TreeAnswer {
+    init(_ fields: Fields) throws {
+        self.init(
+            complete: try fields["complete"].flag(),
+            lines: try fields["lines"].list { line in
+                TreeLine(
+                    line: try line["line"].number(), parent: try line["parent"].number(),
+                    offset: try line["offset"].number(), session: try line["session"].number(),
+                    name: try line["name"].text(), end: try line["end"].number(), chunks: try line["chunks"].number(),
+                    rawBytes: try line["raw_bytes"].number(), storedBytes: try line["stored_bytes"].number(),
+                    changedSeconds: try line["changed_seconds"].number())
+            })
+    }
+}
+
 extension StatAnswer {
     init(_ fields: Fields) throws {
         self.init(

@@ -162,6 +162,9 @@ struct MessageTable: Sendable {
         },
         "hint": request(GiveHints.self) { GiveHints(hints: try $0["hints"].list(Hint.init)) },
         "set_cap": request(SetCap.self) { SetCap(capBytes: try $0["cap_bytes"].number()) },
+        "tree": request(Tree.self) { Tree(session: try $0["session"].number()) },
+        "repair": request(Repair.self) { Repair(chunk: try ChunkName($0["chunk"])) },
+        "backup": request(Backup.self) { Backup(directory: try $0["directory"].text()) },
     ]
 
     static let answers: [String: MessageTable] = [
@@ -230,12 +233,27 @@ struct MessageTable: Sendable {
         "set_cap": answer(to: SetCap.self) {
             CapAnswer(capBytes: try $0["cap_bytes"].number(), diskBytes: try $0["disk_bytes"].number())
         },
+        "tree": answer(to: Tree.self, TreeAnswer.init),
+        "repair": answer(to: Repair.self) {
+            RepairAnswer(
+                removed: try $0["removed"].number(), freedBytes: try $0["freed_bytes"].number(),
+                reason: try $0["reason"].text())
+        },
+        "backup": answer(to: Backup.self) {
+            BackupAnswer(
+                shards: try $0["shards"].number(), bytes: try $0["bytes"].number(),
+                createdSeconds: try $0["created_seconds"].number())
+        },
     ]
 
     static let progress: [String: MessageTable] = [
         "get_into": MessageTable(LayersLanded.self, type: LayersLanded.frameType) {
             LayersLanded(layers: try $0["layers"].number())
-        }
+        },
+        "backup": MessageTable(BackupProgress.self, type: BackupProgress.frameType) {
+            BackupProgress(
+                copiedBytes: try $0["copied_bytes"].number(), totalBytes: try $0["total_bytes"].number())
+        },
     ]
 
     static let refusal = MessageTable(Refusal.self, type: FrameHeader.errorType, Refusal.init)

@@ -64,6 +64,10 @@ def flatten(path, value, enumerations):
         yield path, int(value)
 
 
+# What only admins ask, and this client has no call for.
+ADMIN = {"tree", "repair", "backup"}
+
+
 def main():
     with open(sys.argv[1], encoding="utf-8") as file:
         document = json.load(file)
@@ -73,12 +77,16 @@ def main():
     for name, number in document["limits"].items():
         print("limit", name, number)
     for vector in document["vectors"]:
+        if vector["message"] in ADMIN:
+            continue
         print("vector", vector["name"], vector["message"], vector["kind"], vector["requestID"])
         for path, value in flatten("", vector["fields"], enumerations):
             print("field", path, value)
         print("payload", "s:" + vector["payload"])
         print("frame", "s:" + vector["frame"])
     for hostile in document["hostile"]:
+        if hostile["message"] in ADMIN:
+            continue
         print("hostile", hostile["name"], hostile["message"], hostile["kind"], hostile["code"])
         print("frame", "s:" + hostile["frame"])
 

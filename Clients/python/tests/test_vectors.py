@@ -70,6 +70,7 @@ class VectorTests(unittest.TestCase):
             ("PAGE_ENTRIES", "page_entries"),
             ("RESUME_CHUNKS", "resume_chunks"),
             ("SALT_BYTES", "salt_bytes"),
+            ("TREE_LINES", "tree_lines"),
         ):
             self.assertEqual(getattr(numbers, ours), limits[theirs])
 

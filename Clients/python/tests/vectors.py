@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from larder.errors import Refusal, refusal
-from larder.wire import codec, hints, numbers, paging, policy, structures
+from larder.wire import admin, codec, hints, numbers, paging, policy, structures
 from larder.wire.messages import MESSAGES
 
 from support import protocol_vectors
@@ -15,6 +15,7 @@ FIELD_OF = {"start": "from", "end": "to", "missing_start": "missing_from", "miss
 #: The same, but only in one record.
 FIELD_OF_RECORD = {
     ("Explanation", "end"): "end",
+    ("TreeLine", "end"): "end",
     ("ModelSummary", "id"): "model_id",
     ("ModelSummary", "model"): "declaration",
     ("NamespaceSummary", "id"): "namespace_id",
@@ -32,7 +33,7 @@ def codec_of(vector: dict[str, Any]) -> codec.Codec[Any]:
     if vector["kind"] == "refusal":
         return structures.REFUSAL
     if vector["kind"] == "progress":
-        return paging.PROGRESS
+        return {"get_into": paging.PROGRESS, "backup": admin.BACKUP_PROGRESS}[vector["message"]]
     which = MESSAGES[vector["message"]]
     return which.request if vector["kind"] == "request" else which.answer
 

@@ -34,6 +34,9 @@ static inline int larder_open(const char *path, int flags, mode_t mode) {
   return open(path, flags, mode);
 }
 
+// pipe2(2) hides behind _GNU_SOURCE.
+static inline int larder_pipe(int ends[2]) { return (int)syscall(SYS_pipe2, ends, O_CLOEXEC); }
+
 static inline int larder_wait_status_exited(int status) { return WIFEXITED(status); }
 static inline int larder_wait_exit_code(int status) { return WEXITSTATUS(status); }
 static inline int larder_wait_signal(int status) { return WIFSIGNALED(status) ? WTERMSIG(status) : 0; }

@@ -72,15 +72,15 @@ extension Admin {
     func startBackup(to directory: String) throws(LarderError) -> Jobs.Job {
         try store.requireBackupTarget(directory)
         return try jobs.start(.backup) { [self] handle throws(LarderError) in
-            handle.update {
-                $0.unit = "shards"
-                $0.total = UInt64(store.configuration.shards)
+            handle.update { $0.unit = "bytes" }
+            let made = try store.backup(to: directory) { copied, total throws(LarderError) in
+                handle.update {
+                    $0.done = UInt64(copied)
+                    $0.total = UInt64(total)
+                }
+                if handle.isCancelled { throw LarderError(.shuttingDown, "the backup was cancelled and removed") }
             }
-            let bytes = try store.backup(to: directory) { shards in
-                handle.update { $0.done = UInt64(shards) }
-                return !handle.isCancelled
-            }
-            handle.update { $0.result = ["bytes": UInt64(bytes)] }
+            handle.update { $0.result = ["bytes": UInt64(made.bytes)] }
         }
     }
 }

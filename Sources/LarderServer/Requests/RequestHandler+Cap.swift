@@ -5,10 +5,7 @@ import LarderWire
 
 extension RequestHandler {
     func setCap(_ request: SetCap) throws(LarderError) -> CapAnswer {
-        guard peer.userID == 0 || peer.userID == Process.userID else {
-            throw LarderError(
-                .forbidden, "the cap is set by root or the daemon's own user; ask the operator")
-        }
+        try requireOperator("the cap is set")
         guard let bytes = Int(exactly: request.capBytes) else {
             throw LarderError(
                 .invalidArgument,
@@ -16,5 +13,14 @@ extension RequestHandler {
         }
         try store.setCap(bytes)
         return CapAnswer(capBytes: UInt64(store.capBytes), diskBytes: UInt64(store.diskBytes))
+    }
+}
+
+extension RequestHandler {
+    /// Throws `forbidden` unless the peer is root or the daemon's own user.
+    func requireOperator(_ what: String) throws(LarderError) {
+        guard peer.userID == 0 || peer.userID == Process.userID else {
+            throw LarderError(.forbidden, "\(what) by root or the daemon's own user; ask the operator")
+        }
     }
 }

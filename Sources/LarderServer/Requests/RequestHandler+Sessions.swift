@@ -64,6 +64,26 @@ extension RequestHandler {
             }, next: page.next)
     }
 
+    func tree(_ request: Tree) throws(LarderError) -> TreeAnswer {
+        let (lines, complete) = try reader.tree(session: request.session)
+        return TreeAnswer(
+            complete: complete,
+            lines: lines.map { line in
+                TreeLine(
+                    line: line.id, parent: line.parent, offset: line.offset, session: line.session, name: line.name,
+                    end: line.end, chunks: line.totals.chunks, rawBytes: line.totals.rawBytes,
+                    storedBytes: line.totals.storedBytes, changedSeconds: line.changedSeconds)
+            })
+    }
+
+    func repair(_ request: Repair) throws(LarderError) -> RepairAnswer {
+        let chunk = request.chunk
+        let repaired = try store.repair(
+            session: chunk.session, rank: chunk.rank, component: chunk.component, offset: chunk.offset, reader: reader)
+        return RepairAnswer(
+            removed: UInt32(repaired.removed), freedBytes: UInt64(repaired.freedBytes), reason: repaired.reason)
+    }
+
     func stat(_ request: Stat) throws(LarderError) -> StatAnswer {
         StatAnswer(
             facts: services.facts.map { StatAnswer.Fact($0.name, $0.value) },

@@ -142,6 +142,9 @@ final class RequestHandler {
         case .configureSession: return try answer(id, body, configureSession)
         case .hint: return try answer(id, body, hint)
         case .setCap: return try answer(id, body, setCap)
+        case .tree: return try answer(id, body, tree)
+        case .repair: return try answer(id, body, repair)
+        case .backup: return try backup(id, body)
         }
     }
 

@@ -12,7 +12,13 @@ extension WriteContext {
     mutating func evict(
         _ key: ChunkKey, _ chunk: ChunkRecord, from line: inout LineRecord, rule: EvictionRule
     ) throws -> Int? {
-        guard claim(chunk.blobID) else { return nil }
+        claim(chunk.blobID) ? try remove(key, chunk, from: &line, rule: rule) : nil
+    }
+
+    /// The same, whatever lease the blob is under: for what nobody can be served.
+    mutating func remove(
+        _ key: ChunkKey, _ chunk: ChunkRecord, from line: inout LineRecord, rule: EvictionRule
+    ) throws -> Int {
         _ = try key.words.withBytes { try transaction.delete(shard.databases.chunks, $0) }
         let freed = try letGo(chunk, of: key, namespaceID: line.namespaceID)
         line.evict(chunk, at: key.offset)

@@ -256,21 +256,28 @@ extension StoreReader {
     private func reason(_ key: ChunkKey, _ record: ChunkRecord, _ context: SessionContext) throws -> String? {
         let (_, component) = try context.component(rank: key.rank, UInt16(key.component))
         return try read(shard: context.shard) { transaction, shard in
-            do {
-                guard let stored = try blob(record.blobID, transaction, shard) else { return "its blob is gone" }
-                let chunk = try StoredChunk(stored, blobID: record.blobID)
-                guard chunk.shape == ChunkShape(component, tokens: record.tokens) else { throw ChunkDamage.shape }
-                let layer = UnsafeMutableRawBufferPointer.allocate(byteCount: chunk.shape.layerBytes, alignment: 16)
-                defer { layer.deallocate() }
-                try store.team.withScratch { scratch throws(ChunkDamage) in
-                    for index in 0..<chunk.shape.layers {
-                        try chunk.decode(layers: index..<index + 1, into: layer, scratch: scratch)
-                    }
-                }
-                return nil
-            } catch let damage as ChunkDamage {
-                return damage.description
-            }
+            let bytes = try blob(record.blobID, transaction, shard)
+            return store.team.withScratch { ChunkCheck.reason(record, component, bytes, $0) }
         }
+    }
+}
+
+/// Whether a stored chunk can be served.
+enum ChunkCheck {
+    /// Decodes all of a chunk's blob, nil for one that is gone, and says why that cannot be served; nil if it can.
+    static func reason(
+        _ record: ChunkRecord, _ component: Component, _ blob: UnsafeRawBufferPointer?, _ scratch: CodecScratch
+    ) -> String? {
+        guard let blob else { return "its blob is gone" }
+        do throws(ChunkDamage) {
+            let chunk = try StoredChunk(blob, blobID: record.blobID)
+            guard chunk.shape == ChunkShape(component, tokens: record.tokens) else { throw ChunkDamage.shape }
+            let layer = UnsafeMutableRawBufferPointer.allocate(byteCount: chunk.shape.layerBytes, alignment: 16)
+            defer { layer.deallocate() }
+            for index in 0..<chunk.shape.layers {
+                try chunk.decode(layers: index..<index + 1, into: layer, scratch: scratch)
+            }
+            return nil
+        } catch { return error.description }
     }
 }

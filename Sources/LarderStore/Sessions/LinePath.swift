@@ -71,6 +71,26 @@ struct LinePath {
         track.isState ? segments[index].view.limit >= offset : segments[index].view.limit > offset
     }
 
+    /// Where the last chunk of a line's own track ends that a view shows; 0 if there is none.
+    static func lastEnd(
+        _ line: UInt64, _ rank: UInt16, _ component: UInt8, _ view: LineView,
+        _ transaction: borrowing some Transaction & ~Copyable, _ shard: Shard
+    ) throws -> UInt64 {
+        var bound = ChunkKey(
+            line: line, rank: rank, component: component, offset: min(view.limit, ChunkKey.largestOffset))
+        while true {
+            let found = try bound.words.withBytes { bytes in
+                try transaction.last(shard.databases.chunks, notAbove: bytes) { key, value in
+                    (try ChunkKey(key), try? ChunkRecord(value, key: key))
+                }
+            }
+            guard let (key, record) = found, key.isBeside(bound) else { return 0 }
+            if let record, record.isVisible(at: key.offset, in: view) { return key.offset + UInt64(record.tokens) }
+            if key.offset == 0 { return 0 }
+            bound = key.at(key.offset - 1)
+        }
+    }
+
     // MARK: walking
 
     /// Calls `body` with each chunk of a track that the session sees, from `start` on, in order, until it returns false.

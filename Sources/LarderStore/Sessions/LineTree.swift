@@ -124,19 +124,7 @@ extension WriteContext {
 
     /// Where the last chunk of a line's own track ends that a view shows; 0 if there is none.
     func lastEnd(_ line: UInt64, _ rank: UInt16, _ component: UInt8, _ view: LineView) throws -> UInt64 {
-        var bound = ChunkKey(
-            line: line, rank: rank, component: component, offset: min(view.limit, ChunkKey.largestOffset))
-        while true {
-            let found = try bound.words.withBytes { bytes in
-                try transaction.last(shard.databases.chunks, notAbove: bytes) { key, value in
-                    (try ChunkKey(key), try? ChunkRecord(value, key: key))
-                }
-            }
-            guard let (key, record) = found, key.isBeside(bound) else { return 0 }
-            if let record, record.isVisible(at: key.offset, in: view) { return key.offset + UInt64(record.tokens) }
-            if key.offset == 0 { return 0 }
-            bound = key.at(key.offset - 1)
-        }
+        try LinePath.lastEnd(line, rank, component, view, transaction, shard)
     }
 
     func damaged(line: UInt64) -> LarderError {

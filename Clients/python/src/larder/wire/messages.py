@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import listings, paging, policies, sessions
+from . import admin, listings, paging, policies, sessions
 from .message import MESSAGES
 
-__all__ = ["MESSAGES", "listings", "paging", "policies", "sessions"]
+__all__ = ["MESSAGES", "admin", "listings", "paging", "policies", "sessions"]

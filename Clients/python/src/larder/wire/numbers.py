@@ -76,6 +76,8 @@ BATCH_ITEMS: Final = 4_096
 PAGE_ENTRIES: Final = 1_000
 #: Chunks, and reaches, in the answer to a resume.
 RESUME_CHUNKS: Final = 16_384
+#: Lines in the answer to a tree.
+TREE_LINES: Final = 16_384
 RESUME_REACHES: Final = GROUP_SIZE * COMPONENTS
 #: Rows of a report, over all its pages, that this client takes.
 REPORT_ROWS: Final = 1 << 20
