@@ -190,7 +190,8 @@ typedef enum larder_rule {
   LARDER_RULE_COLD = 1,
   LARDER_RULE_EXPIRED = 2,
   LARDER_RULE_USELESS = 3,
-  LARDER_RULE_REQUESTED = 4
+  LARDER_RULE_REQUESTED = 4,
+  LARDER_RULE_QUOTA = 5
 } larder_rule;
 
 /* Where a prefill rate comes from. */
@@ -1590,7 +1591,7 @@ static void lrd_read_track(lrd_reader *reader, larder_track *track) {
   track->cause = (larder_cause)lrd_value(reader, LARDER_CAUSE_NONE, LARDER_RECORD_DAMAGED);
   track->missing_from = lrd_u64(reader);
   track->missing_to = lrd_u64(reader);
-  track->rule = (larder_rule)lrd_value(reader, LARDER_RULE_NONE, LARDER_RULE_REQUESTED);
+  track->rule = (larder_rule)lrd_value(reader, LARDER_RULE_NONE, LARDER_RULE_QUOTA);
   track->evicted_seconds = lrd_u64(reader);
 }
 
