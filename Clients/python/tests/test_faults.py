@@ -367,6 +367,44 @@ class CallerTests(DaemonTest):
         self.assertFalse(self.client.is_open)
         self.assertRaises(larder.ConnectionLost, session.resume)
 
+    def test_an_interrupt_at_any_moment_leaves_the_client_to_others(self) -> None:
+        """A signal that raises between two steps of a call may end the client, but no thread waits for it then."""
+
+        class Stop(Exception):
+            pass
+
+        def trace(frame: Any, event: str, _: object) -> Any:
+            nonlocal left
+            if frame.f_code.co_filename.endswith("transport.py"):
+                left -= 1
+                if left == 0:
+                    raise Stop
+            return trace
+
+        for steps in range(1, 60):
+            left = steps
+            client = self.daemon.connect()
+            sys.settrace(trace)
+            try:
+                client.stat()
+            except Stop:
+                pass
+            finally:
+                sys.settrace(None)
+            outcome: list[object] = []
+
+            def use() -> None:
+                try:
+                    outcome.append(client.stat())
+                except larder.ConnectionLost as error:
+                    outcome.append(error)
+
+            other = threading.Thread(target=use, daemon=True)
+            other.start()
+            other.join(BOUND)
+            self.assertEqual(len(outcome), 1, f"interrupted at step {steps}")
+            client.close()
+
     def test_errors_survive_pickling(self) -> None:
         for error in (larder.Miss("gone", item=3), larder.InternalFault("later", code=999)):
             again = pickle.loads(pickle.dumps(error))

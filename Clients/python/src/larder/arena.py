@@ -122,7 +122,7 @@ class Arena:
         if not self.is_open:
             return
         try:
-            with self._transport:
+            with self._transport.turn, self._transport:
                 self.give_back()
         except ConnectionLost:
             # With its connection the arena is gone, too.

@@ -214,13 +214,13 @@ class Client:
         """Shared memory that the daemon makes. Raises ``Busy`` if it has none left for this user."""
         if byte_count < 1:
             raise ValueError(f"an arena of {byte_count} bytes")
-        with self._transport:
+        with self._transport.turn, self._transport:
             return open_arena(self._transport, byte_count)
 
     def register_arena(self, fd: int, byte_count: int) -> Arena:
         """Shared memory of the caller's own: a memfd of ``byte_count`` bytes, sealed as ``larder.sealed_memfd``
         does."""
-        with self._transport:
+        with self._transport.turn, self._transport:
             return register_arena(self._transport, fd, byte_count)
 
     # Hints and policies.

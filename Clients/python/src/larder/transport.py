@@ -13,6 +13,7 @@ import socket
 import struct
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from time import monotonic
 from typing import NoReturn, TypeVar
 
@@ -37,6 +38,8 @@ DESCRIPTORS = 4
 EARLY_BYTES = 128 << 20
 #: A frame up to this long is joined to one buffer: cheaper than a call with several.
 JOINED_BYTES = 16 << 10
+#: Longest wait that poll(2) takes, in milliseconds: 24 days.
+POLL_MS = 2**31 - 1
 #: Buffers that one system call takes (IOV_MAX is 1,024).
 BUFFERS_PER_SEND = 512
 
@@ -50,7 +53,7 @@ Frame = tuple[int, int, memoryview]
 
 
 class Transport:
-    """A connection. Not safe for use by two threads at once, except under ``lock``."""
+    """A connection. Not safe for use by two threads at once, except in ``turn``."""
 
     def __init__(self, path: str, timeout: float) -> None:
         self.path = path
@@ -83,7 +86,7 @@ class Transport:
 
     def set_timeout(self, seconds: float) -> None:
         """Bounds every wait from now on."""
-        with self as connected:
+        with self.turn, self as connected:
             self.timeout = seconds
             bound_waits(connected, seconds)
 
@@ -100,23 +103,29 @@ class Transport:
         if self._process != os.getpid():
             self.close(why)  # The lock may be held by a thread that this process has not got.
             return
-        with self.lock:
-            if self._busy:
-                raise RuntimeError("a client cannot be closed from within its own callback")
+        with self.turn:
             self.close(why)
 
-    def __enter__(self) -> socket.socket:
-        """Begins an exchange: takes the lock and returns the socket."""
+    @property
+    def turn(self) -> AbstractContextManager[object]:
+        """The lock, to begin an exchange with: ``with transport.turn, transport:``.
+
+        It is released by the interpreter itself: what a signal raises at the very beginning or end of an exchange would
+        leave one held that ``__exit__`` releases, and other threads waiting for ever.
+        """
         if self._process != os.getpid():
             raise ConnectionLost(
                 f"this connection to {self.path} was made before the process forked; connect anew in the child"
             )
-        self.lock.acquire()
+        if self._busy and self.lock._is_owned():  # type: ignore[attr-defined]
+            raise RuntimeError("a client cannot be used or closed from within its own callback")
+        return self.lock
+
+    def __enter__(self) -> socket.socket:
+        """Begins an exchange, in its turn, and returns the socket."""
         if self._busy:
-            self.lock.release()
-            raise RuntimeError("a client cannot be used from within its own callback")
+            self.close("a call was interrupted as it ended")
         if self._socket is None:
-            self.lock.release()
             raise ConnectionLost(f"the connection to {self.path} is closed: {self._why_closed}")
         self._busy = True
         return self._socket
@@ -126,14 +135,13 @@ class Transport:
         self._busy = False
         if kind is not None and (self._waiting or not issubclass(kind, (Refusal, ValueError))):
             self.close(str(error) or kind.__name__)
-        self.lock.release()
 
     # Requests and answers.
 
     def ask(self, message: Message[Q, A], request: Q) -> A:
         """Sends a request and returns its answer. Raises ``Refusal``, ``ConnectionLost``, ``ProtocolViolation``."""
         body = message.request.encode(request)
-        with self:
+        with self.turn, self:
             return self.exchange(message, body)
 
     def exchange(self, message: Message[Q, A], body: Buffer, descriptor: int | None = None) -> A:
@@ -342,7 +350,7 @@ class Transport:
         assert self._socket is not None
         poll = select.poll()
         poll.register(self._socket, select.POLLIN | select.POLLOUT)
-        events = poll.poll(max(0.0, deadline - monotonic()) * 1000)
+        events = poll.poll(min(max(0.0, deadline - monotonic()) * 1000, POLL_MS))
         if not events:
             raise self._timed_out("it to take a request")
         if events[0][1] & select.POLLIN:
