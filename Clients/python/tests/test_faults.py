@@ -115,6 +115,34 @@ class DaemonEndsTests(unittest.TestCase):
             self.assertEqual(client.store_id, store)
             self.assertEqual(self.open(client).get(0), data)
 
+    def test_ids_of_another_store_are_not_taken_for_this_ones(self) -> None:
+        """A number names another model and another session there."""
+        other = Daemon()
+        self.addCleanup(other.close)
+        other.start()
+        with self.daemon.connect() as old, other.connect() as new, self.daemon.connect() as again:
+            old_line, new_line = self.open(old), self.open(new)
+            self.assertEqual((old_line.id, old_line.model.id), (new_line.id, new_line.model.id))
+            data = noise(old_line.model.model.components[0].byte_count(8), 1)
+            old_line.put(0, 8, data)
+            into = bytearray(len(data))
+            for call in (
+                lambda: new.put_from([larder.PageOut(old_line, 0, 8, data)]),
+                lambda: new.get_into([larder.PageIn(old_line, 0, into)]),
+                lambda: new.get_into([larder.PageIn(old_line, 0, into)] * 2),
+            ):
+                self.assertRaisesRegex(larder.UnknownSession, "store", call)
+            for call in (
+                lambda: new.open_session("faults", "other", old_line.model),
+                lambda: new.match("faults", old_line.model, [bytes(32)]),
+                lambda: new.set_prefill_rate(old_line.model, 1),
+                lambda: new_line.explain(model=old_line.model),
+            ):
+                self.assertRaisesRegex(larder.UnknownModel, "store", call)
+            # Another connection to the same store knows both.
+            self.assertEqual(again.get_into([larder.PageIn(old_line, 0, into)]), [len(data)])
+            self.assertEqual(again.open_session("faults", "line", old_line.model).id, old_line.id)
+
     def test_damaged_bytes_are_never_served(self) -> None:
         size = attention().components[0].byte_count(64)
         data = [noise(size, index) for index in range(3)]

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 
 from .arena import ArenaSlice
-from .chunks import Checked, PageIn, PageOut, checked_in, checked_out, memory_of
+from .chunks import Checked, PageIn, PageOut, checked_in, checked_out, id_in, memory_of
 from .errors import FrameTooLong, LarderError, ProtocolViolation
 from .pipeline import FRAME_ITEMS, INLINE_FRAME_BYTES, Part, Result, cut, pipeline
 from .results import (
@@ -178,6 +178,7 @@ class Pager:
         transport = self._transport
         session = item.session
         rank = session.rank if item.rank is None else item.rank
+        session_id = id_in(session, transport)
         memory = memory_of(item.into, transport, writable=True)
         size = len(memory)
         with transport.turn, transport:
@@ -197,7 +198,7 @@ class Pager:
                     transport.next_id,
                     0,
                     1,
-                    session.id,
+                    session_id,
                     rank,
                     item.component,
                     item.offset,

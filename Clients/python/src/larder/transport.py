@@ -62,6 +62,8 @@ class Transport:
         self.lock = threading.RLock()
         #: Most bytes of a frame, either way; before the handshake, the protocol's bound.
         self.frame_bytes = numbers.FRAME_BYTES_LEAST
+        #: The store's identity; empty before the handshake.
+        self.store_id = ""
         self._process = os.getpid()
         self._busy = False
         self._why_closed = "the client was closed"
