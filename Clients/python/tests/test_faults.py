@@ -373,6 +373,23 @@ class CallerTests(DaemonTest):
         self.assertEqual(session.get(0), data)
         self.assertEqual(session.get_into(0, arena[:]), len(data))
 
+    def test_a_child_does_not_keep_its_parents_connection(self) -> None:
+        """It ends with the parent, and with it what hangs on it, however long a forked child lives."""
+        program = (
+            "import larder, os, sys, time\n"
+            "client = larder.connect(sys.argv[1])\n"
+            "if os.fork() == 0:\n"
+            "    ends = [os.readlink(f'/proc/self/fd/{one}') for one in os.listdir('/proc/self/fd') if int(one) > 2 and\n"
+            "            os.path.lexists(f'/proc/self/fd/{one}')]\n"
+            "    os._exit(any(end.startswith('socket:') for end in ends))\n"
+            "sys.exit(os.waitstatus_to_exitcode(os.wait()[1]) or client.stat() is None)\n"
+        )
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "Clients/python/src")}
+        ended = subprocess.run(
+            [sys.executable, "-c", program, self.daemon.socket], env=environment, timeout=BOUND, check=False
+        )
+        self.assertEqual(ended.returncode, 0)
+
     def test_an_interrupted_call_ends_the_client(self) -> None:
         """Whatever comes out of the middle of an exchange, its answer can never be taken for another's."""
         session = self.session()

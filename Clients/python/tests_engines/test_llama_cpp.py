@@ -256,6 +256,12 @@ class Models(LlamaTest):
         self.assertEqual(len(models), 2)
         self.assertEqual(models[0].components, models[1].components)
 
+    def test_names_of_models(self) -> None:
+        llama = self.context("global")
+        for given, name in (("a\nb", "a b"), ("\u00e4" * 200, "\u00e4" * 127), ("\0", "gguf"), ("a\u0308", "\u00e4")):
+            llama.metadata = {**llama.metadata, "general.name": given}
+            self.assertEqual(self.cache(llama, name).model.name, name)
+
     def test_quantised_caches_that_are_not_rotated(self) -> None:
         self.cache(self.context("global"))
         for value, is_other in (("0", False), ("", False), ("1", True)):

@@ -12,6 +12,7 @@ import select
 import socket
 import struct
 import threading
+import weakref
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from time import monotonic
@@ -78,6 +79,7 @@ class Transport:
         #: Requests that wait for their answer.
         self._waiting = 0
         self._socket: socket.socket | None = connected_socket(path, timeout)
+        _open.add(self)
 
     # The life of a connection.
 
@@ -382,6 +384,20 @@ class Transport:
 
     def _timed_out(self, what: str) -> ConnectionLost:
         return ConnectionLost(f"the daemon at {self.path} let this client wait {self.timeout:g} seconds for {what}")
+
+
+#: The connections of this process.
+_open: weakref.WeakSet[Transport] = weakref.WeakSet()
+
+
+def _close_after_fork() -> None:
+    """In a child: it can use none of them, and as long as it held an end, its parent's would outlive the parent, and
+    with it pins and arenas."""
+    for transport in list(_open):
+        transport.close()
+
+
+os.register_at_fork(after_in_child=_close_after_fork)
 
 
 def _close_all(descriptors: Sequence[int]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,12 @@ class Restored:
     def from_larder(self) -> int:
         """Tokens that were loaded."""
         return self.offset - self.from_context
+
+
+def _name(given: str) -> str:
+    """What a file calls its model, as a name for Larder: without control characters, and not too long."""
+    shown = unicodedata.normalize("NFC", "".join(one if one.isprintable() else " " for one in given))
+    return shown.encode("utf-8", "replace")[:255].decode("utf-8", "ignore").strip() or "gguf"
 
 
 class LlamaCache:
@@ -121,7 +128,7 @@ class LlamaCache:
         chunk_tokens = min(chunk_tokens, context.window or chunk_tokens)
         found = facts(context, llama_cpp.__version__, identity)
         model = Model(
-            name=llama.metadata.get("general.name") or llama.metadata.get("general.architecture") or "gguf",
+            name=_name(llama.metadata.get("general.name") or llama.metadata.get("general.architecture") or ""),
             revision=revision(found),
             weights="sha256:" + weights_of(llama),
             components=tuple(track.component for track in tracks) + (tokens_component(),),
