@@ -217,8 +217,8 @@ class Client:
         return self._pager.get_with_progress(batch, layer_group, on_progress)
 
     def open_arena(self, byte_count: int) -> Arena:
-        """Shared memory that the daemon makes. Raises ``Busy`` if it has none left for this user, or this process cannot
-        map it."""
+        """Shared memory that the daemon makes. Raises ``Busy`` if it has none left for this user, or if this process
+        cannot map it."""
         if byte_count < 1:
             raise ValueError(f"an arena of {byte_count} bytes")
         with self._transport.turn, self._transport:

@@ -12,7 +12,6 @@ import select
 import socket
 import struct
 import threading
-import weakref
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from time import monotonic
@@ -79,7 +78,8 @@ class Transport:
         #: Requests that wait for their answer.
         self._waiting = 0
         self._socket: socket.socket | None = connected_socket(path, timeout)
-        _open.add(self)
+        self._readable = select.poll()
+        self._readable.register(self._socket, select.POLLIN)
 
     # The life of a connection.
 
@@ -285,6 +285,7 @@ class Transport:
 
     def _receive(self, into: memoryview, what: str) -> int:
         assert self._socket is not None
+        self._wait_to_receive(what)
         try:
             count = self._socket.recv_into(into)
         except BlockingIOError:
@@ -295,10 +296,17 @@ class Transport:
             raise ConnectionLost(f"the daemon at {self.path} closed the connection")
         return count
 
+    def _wait_to_receive(self, what: str) -> None:
+        """Waits until there are bytes. The kernel would bound the wait of a receive, too, but the interpreter begins
+        that anew, in full, whenever a signal comes: a timer would make it endless."""
+        if not self._readable.poll(min(self.timeout * 1000, POLL_MS)):
+            raise self._timed_out(what)
+
     def _receive_descriptors(self, taken: list[int]) -> int:
         """One receive that also takes descriptors, closed on exec."""
         assert self._socket is not None
         room = socket.CMSG_SPACE(DESCRIPTORS * array.array("i").itemsize)
+        self._wait_to_receive("an answer")
         try:
             count, ancillary, _, _ = self._socket.recvmsg_into([self._input], room, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
@@ -384,20 +392,6 @@ class Transport:
 
     def _timed_out(self, what: str) -> ConnectionLost:
         return ConnectionLost(f"the daemon at {self.path} let this client wait {self.timeout:g} seconds for {what}")
-
-
-#: The connections of this process.
-_open: weakref.WeakSet[Transport] = weakref.WeakSet()
-
-
-def _close_after_fork() -> None:
-    """In a child: it can use none of them, and as long as it held an end, its parent's would outlive the parent, and
-    with it pins and arenas."""
-    for transport in list(_open):
-        transport.close()
-
-
-os.register_at_fork(after_in_child=_close_after_fork)
 
 
 def _close_all(descriptors: Sequence[int]) -> None:
