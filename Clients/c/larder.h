@@ -190,7 +190,8 @@ typedef enum larder_rule {
   LARDER_RULE_COLD = 1,
   LARDER_RULE_EXPIRED = 2,
   LARDER_RULE_USELESS = 3,
-  LARDER_RULE_REQUESTED = 4
+  LARDER_RULE_REQUESTED = 4,
+  LARDER_RULE_QUOTA = 5
 } larder_rule;
 
 /* Where a prefill rate comes from. */
@@ -1590,7 +1591,7 @@ static void lrd_read_track(lrd_reader *reader, larder_track *track) {
   track->cause = (larder_cause)lrd_value(reader, LARDER_CAUSE_NONE, LARDER_RECORD_DAMAGED);
   track->missing_from = lrd_u64(reader);
   track->missing_to = lrd_u64(reader);
-  track->rule = (larder_rule)lrd_value(reader, LARDER_RULE_NONE, LARDER_RULE_REQUESTED);
+  track->rule = (larder_rule)lrd_value(reader, LARDER_RULE_NONE, LARDER_RULE_QUOTA);
   track->evicted_seconds = lrd_u64(reader);
 }
 
@@ -2318,18 +2319,32 @@ static larder_arena *lrd_adopt_arena(larder_client *client, uint32_t number, voi
   return arena;
 }
 
-/* Maps a memfd of exactly so many bytes that cannot shrink: else an access could end in SIGBUS. NULL if it is not. */
-static void *lrd_map(int descriptor, size_t byte_count) {
+/* Maps a memfd of exactly so many bytes that cannot shrink: else an access could end in SIGBUS. NULL if it is not, or if
+ * the system maps no more: then *fault is its errno, else 0. */
+static void *lrd_map(int descriptor, size_t byte_count, int *fault) {
   struct stat facts;
   int seals = fcntl(descriptor, F_GET_SEALS);
+  *fault = 0;
   if (seals < 0 || (seals & F_SEAL_SHRINK) == 0 || (seals & F_SEAL_GROW) == 0) return NULL;
   if (fstat(descriptor, &facts) != 0 || facts.st_size < 0 || (uint64_t)facts.st_size != byte_count) return NULL;
   void *bytes = mmap(NULL, byte_count, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+  if (bytes == MAP_FAILED) *fault = errno;
   return bytes == MAP_FAILED ? NULL : bytes;
+}
+
+/* Gives back an arena that could not be mapped. */
+static larder_status lrd_return_arena(larder_client *client, uint32_t number, size_t byte_count, int fault) {
+  larder_status status = lrd_begin(client, LRD_CLOSE_ARENA);
+  if (status != LARDER_OK) return status;
+  lrd_put_u32(&client->out, number);
+  status = lrd_ask_nothing(client);
+  if (status != LARDER_OK) return status;
+  return lrd_fail(client, LARDER_SYSTEM, "an arena of %zu bytes cannot be mapped: %s", byte_count, strerror(fault));
 }
 
 larder_status larder_open_arena(larder_client *client, size_t byte_count, larder_arena **arena) {
   lrd_frame answer;
+  int fault;
   uint32_t number = 0;
   const char *reason;
   if (arena != NULL) *arena = NULL;
@@ -2346,10 +2361,11 @@ larder_status larder_open_arena(larder_client *client, size_t byte_count, larder
   if (status != LARDER_OK) return lrd_violation(client, reason);
   if (client->descriptor < 0 || client->descriptors != 1)
     return lrd_violation(client, "no descriptor came with an arena, or several");
-  void *bytes = lrd_map(client->descriptor, byte_count);
+  void *bytes = lrd_map(client->descriptor, byte_count, &fault);
   close(client->descriptor);
   client->descriptor = -1;
-  if (bytes == NULL) return lrd_violation(client, "an arena has another size, is not sealed, or cannot be mapped");
+  if (bytes == NULL && fault != 0) return lrd_return_arena(client, number, byte_count, fault);
+  if (bytes == NULL) return lrd_violation(client, "an arena has another size, or is not sealed");
   *arena = lrd_adopt_arena(client, number, bytes, byte_count, true);
   if (*arena != NULL) return LARDER_OK;
   munmap(bytes, byte_count);
@@ -2361,6 +2377,7 @@ larder_status larder_register_arena(larder_client *client, int descriptor, void 
   lrd_frame answer;
   uint32_t number = 0;
   const char *reason;
+  int fault = 0;
   if (arena != NULL) *arena = NULL;
   larder_status status = lrd_begin(client, LRD_REGISTER_ARENA);
   if (status != LARDER_OK) return status;
@@ -2369,7 +2386,9 @@ larder_status larder_register_arena(larder_client *client, int descriptor, void 
                     "be returned");
   if (!larder_has_arenas(client))
     return lrd_fail(client, LARDER_NO_ARENAS, "this daemon shares no memory; page with memory of your own");
-  void *bytes = mapping != NULL ? mapping : lrd_map(descriptor, byte_count);
+  void *bytes = mapping != NULL ? mapping : lrd_map(descriptor, byte_count, &fault);
+  if (fault != 0)
+    return lrd_fail(client, LARDER_SYSTEM, "%zu bytes cannot be mapped: %s", byte_count, strerror(fault));
   if (bytes == NULL)
     return lrd_fail(client, LARDER_INVALID_ARGUMENT, "the descriptor is not a memfd of %zu bytes that is sealed "
                     "against shrinking and growing; larder_sealed_memfd makes one", byte_count);

@@ -166,6 +166,8 @@ def sessions():
              "rule": "expired", "evicted_seconds": 1_700_000_123},
             {"rank": 2, "component": 0, "reach": U64, "cause": "none", "missing_from": U64 - 1, "missing_to": U64 - 2,
              "rule": None, "evicted_seconds": 0},
+            {"rank": 2, "component": 1, "reach": 0, "cause": "evicted", "missing_from": 0, "missing_to": 16,
+             "rule": "quota", "evicted_seconds": 1_700_000_124},
         ],
     }
     yield "explain_nothing", "answer", 37, {

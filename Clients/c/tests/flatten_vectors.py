@@ -19,7 +19,7 @@ import sys
 
 # Enumerations whose numbers the vectors do not list; see Docs/PROTOCOL.md.
 CAUSES = {"none": 0, "noState": 1, "neverStored": 2, "evicted": 3, "damaged": 4}
-RULES = {"cold": 1, "expired": 2, "useless": 3, "requested": 4}
+RULES = {"cold": 1, "expired": 2, "useless": 3, "requested": 4, "quota": 5}
 ORIGINS = {"none": 0, "declared": 1, "learned": 2}
 
 

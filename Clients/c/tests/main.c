@@ -45,6 +45,7 @@ static void test_with_daemon(const char *program, const char *folder) {
   test_models(&daemon);
   test_memory(&daemon);
   test_many_arenas(&daemon);
+  test_no_room_to_map(&daemon);
   test_layers(&daemon);
   test_prefix_keys(&daemon);
   test_refused_items(&daemon);

@@ -4,6 +4,8 @@
 
 #include "daemon.h"
 
+#include <sys/resource.h>
+
 /* Puts `count` chunks of `tokens` tokens from one memory, gets them into another, and compares. */
 static void check_round_trip(larder_client *client, uint64_t session, uint8_t *from, uint8_t *into, size_t count,
                              uint32_t tokens) {
@@ -121,6 +123,29 @@ static void test_many_arenas(const live_daemon *d) {
   CHECK(client->stage == NULL);
   for (unsigned i = 0; i < LARDER_ARENAS; i++) CHECK_OK(client, larder_close_arena(arenas[i]));
   larder_close(client);
+}
+
+/* Where the system maps no more, an arena goes back to the daemon, and the connection goes on. A sanitizer maps for
+ * itself. */
+static void test_no_room_to_map(const live_daemon *d) {
+#if defined(__SANITIZE_ADDRESS__)
+  (void)d;
+#else
+  larder_client *client = must_connect(d);
+  larder_arena *arena = NULL;
+  struct rlimit before, none;
+  subject = "no room to map";
+  CHECK(getrlimit(RLIMIT_AS, &before) == 0);
+  none = before;
+  none.rlim_cur = 1;
+  CHECK(setrlimit(RLIMIT_AS, &none) == 0);
+  for (unsigned i = 0; i < 2 * LARDER_ARENAS; i++)
+    CHECK_IS(client, larder_open_arena(client, 1 << 20, &arena), LARDER_SYSTEM);
+  CHECK(setrlimit(RLIMIT_AS, &before) == 0);
+  CHECK(arena == NULL && larder_is_usable(client));
+  CHECK_OK(client, larder_open_arena(client, 1 << 20, &arena));
+  larder_close(client);
+#endif
 }
 
 /* Layer ranges, and layers that land one group after another. */

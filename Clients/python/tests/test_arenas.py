@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import unittest
+import unittest.mock
 
 import larder
 
@@ -110,6 +112,17 @@ class ArenaTests(DaemonTest):
         self.assertEqual((into, results), (self.data, [len(into)] * 3))
         arenas.pop().close()
         self.assertEqual(self.line.get_into(0, into), len(into))
+
+    def test_where_nothing_can_be_mapped(self) -> None:
+        """An arena that this process cannot map goes back, and chunks go over the socket."""
+        with unittest.mock.patch("mmap.mmap", side_effect=OSError(errno.ENOMEM, "no room")):
+            for _ in range(20):
+                self.assertRaisesRegex(larder.Busy, "cannot map", self.client.open_arena, 4_096)
+            self.line.put(0, 8, self.data)
+            into = bytearray(len(self.data))
+            self.assertEqual(self.line.get_into(0, into), len(into))
+        self.assertEqual(into, self.data)
+        self.client.open_arena(4_096).close()
 
     def test_descriptors_do_not_pile_up(self) -> None:
         before = len(os.listdir("/proc/self/fd"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import threading
@@ -114,6 +113,34 @@ class DaemonEndsTests(unittest.TestCase):
         with self.daemon.connect() as client:
             self.assertEqual(client.store_id, store)
             self.assertEqual(self.open(client).get(0), data)
+
+    def test_ids_of_another_store_are_not_taken_for_this_ones(self) -> None:
+        """A number names another model and another session there."""
+        other = Daemon()
+        self.addCleanup(other.close)
+        other.start()
+        with self.daemon.connect() as old, other.connect() as new, self.daemon.connect() as again:
+            old_line, new_line = self.open(old), self.open(new)
+            self.assertEqual((old_line.id, old_line.model.id), (new_line.id, new_line.model.id))
+            data = noise(old_line.model.model.components[0].byte_count(8), 1)
+            old_line.put(0, 8, data)
+            into = bytearray(len(data))
+            for call in (
+                lambda: new.put_from([larder.PageOut(old_line, 0, 8, data)]),
+                lambda: new.get_into([larder.PageIn(old_line, 0, into)]),
+                lambda: new.get_into([larder.PageIn(old_line, 0, into)] * 2),
+            ):
+                self.assertRaisesRegex(larder.UnknownSession, "store", call)
+            for call in (
+                lambda: new.open_session("faults", "other", old_line.model),
+                lambda: new.match("faults", old_line.model, [bytes(32)]),
+                lambda: new.set_prefill_rate(old_line.model, 1),
+                lambda: new_line.explain(model=old_line.model),
+            ):
+                self.assertRaisesRegex(larder.UnknownModel, "store", call)
+            # Another connection to the same store knows both.
+            self.assertEqual(again.get_into([larder.PageIn(old_line, 0, into)]), [len(data)])
+            self.assertEqual(again.open_session("faults", "line", old_line.model).id, old_line.id)
 
     def test_damaged_bytes_are_never_served(self) -> None:
         size = attention().components[0].byte_count(64)
@@ -313,59 +340,6 @@ class CallerTests(DaemonTest):
         for one in threads:
             one.join()
         self.assertEqual(failed, [])
-
-    def test_a_forked_child(self) -> None:
-        """The child is told; what it does with its copy takes nothing from the parent."""
-        session = self.session()
-        arena = self.client.open_arena(4_096)
-        data = noise(attention().components[0].byte_count(1))
-        session.put(0, 1, data)
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            try:
-                said = []
-                for body in (session.resume, lambda: session.get_into(0, arena[:]), lambda: session.put(1, 1, data)):
-                    try:
-                        body()
-                    except larder.ConnectionLost as error:
-                        said.append("forked" in str(error))
-                arena.close()
-                self.client.close()
-                with larder.connect(self.daemon.socket) as own:
-                    mine = own.open_session(self.namespace, "session", own.declare_model(attention()))
-                    said.append(mine.get(0) == data)
-                os.write(writing, repr(said).encode())
-            finally:
-                os._exit(0)
-        os.close(writing)
-        os.waitpid(child, 0)
-        self.assertEqual(os.read(reading, 1_000), b"[True, True, True, True]")
-        os.close(reading)
-        self.assertEqual(session.get(0), data)
-        self.assertEqual(session.get_into(0, arena[:]), len(data))
-
-    def test_an_interrupted_call_ends_the_client(self) -> None:
-        """Whatever comes out of the middle of an exchange, its answer can never be taken for another's."""
-        session = self.session()
-        arena = self.client.open_arena(4_096)
-
-        class Stop(Exception):
-            pass
-
-        def handler(*_: object) -> None:
-            raise Stop
-
-        self.daemon.stand_still()
-        try:
-            old = signal.signal(signal.SIGALRM, handler)
-            signal.setitimer(signal.ITIMER_REAL, 0.2)
-            self.assertRaises(Stop, session.get_into, 0, arena[:])
-        finally:
-            signal.signal(signal.SIGALRM, old)
-            self.daemon.go_on()
-        self.assertFalse(self.client.is_open)
-        self.assertRaises(larder.ConnectionLost, session.resume)
 
     def test_errors_survive_pickling(self) -> None:
         for error in (larder.Miss("gone", item=3), larder.InternalFault("later", code=999)):

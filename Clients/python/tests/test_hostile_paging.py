@@ -212,6 +212,13 @@ class SendingTests(unittest.TestCase):
             self.assertRaises(larder.ShuttingDown, client.stat)
             self.assertRaises(larder.ConnectionLost, client.stat)
 
+    def test_a_connection_that_is_refused_while_it_opens_its_arena(self) -> None:
+        body = bytes(structures.REFUSAL.encode(larder.TooManyConnections("too many")))
+        with FakeDaemon(lambda request: request.raw(frame(0xFFFF, 0, body))) as daemon, daemon.connect() as client:
+            item = larder.PageOut(session_of(client), 0, 8, bytes(8))
+            self.assertRaises(larder.TooManyConnections, client.put_from, [item])
+            self.assertFalse(client.is_open)
+
     def test_answers_that_would_fill_memory_while_it_sends(self) -> None:
         """A daemon that does not read on, but sends the largest frames for all that may wait."""
 

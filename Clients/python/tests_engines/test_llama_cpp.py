@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 import unittest
+import unittest.mock
 from pathlib import Path
 
 import llama_rig
 import larder
+from larder.integrations.llama_cpp import Unsupported
 from larder.integrations.llama_cpp.fingerprint import content_hash
 from llama_rig import CHUNK, KINDS, ROUNDING, LlamaTest, forget, llama_cpp, logits, prompt, without_larder
 
@@ -136,6 +138,17 @@ class Lines(LlamaTest):
                 self.goes_on(fresh, trunk[:301] + second, 301, "after a rewind")
                 self.goes_on(self.cache(self.context(kind), kind + " fork"), trunk[:395] + second, 594, "the fork")
 
+    def test_the_same_again_after_a_rewind(self) -> None:
+        """What a rewind forgot is stored anew, though the context had it all the time."""
+        tokens = prompt(300)
+        cache = self.cache(self.context("global"))
+        cache.llama.eval(tokens)
+        cache.save()
+        self.assertEqual(cache.rewind(100).from_larder, 0)
+        cache.llama.eval(tokens[100:])
+        cache.save()
+        self.assertEqual(cache.session.resume().offset, 300)
+
     def test_an_edited_prompt(self) -> None:
         tokens = prompt(500)
         edited = tokens[:310] + prompt(190, 9)
@@ -232,6 +245,50 @@ class Models(LlamaTest):
         ):
             with self.subTest(what), self.assertRaises(larder.ModelMismatch):
                 self.cache(llama, **settings)
+
+    def test_types_of_the_cache_that_change_places(self) -> None:
+        """Rows of Q4_0 and of IQ4_NL have one size: only the types tell which are the keys."""
+        types = [llama_cpp.GGML_TYPE_Q4_0, llama_cpp.GGML_TYPE_IQ4_NL]
+        for session, (keys, values) in (("a", types), ("b", types[::-1])):
+            self.cache(self.context("global", flash_attn=True, type_k=keys, type_v=values), session)
+        models = [one.model for one in self.client.list_models() if "[[[2],[20]]]" in one.model.revision]
+        models += [one.model for one in self.client.list_models() if "[[[20],[2]]]" in one.model.revision]
+        self.assertEqual(len(models), 2)
+        self.assertEqual(models[0].components, models[1].components)
+
+    def test_names_of_models(self) -> None:
+        llama = self.context("global")
+        for given, name in (("a\nb", "a b"), ("\u00e4" * 200, "\u00e4" * 127), ("\0", "gguf"), ("a\u0308", "\u00e4")):
+            llama.metadata = {**llama.metadata, "general.name": given}
+            self.assertEqual(self.cache(llama, name).model.name, name)
+
+    def test_quantised_caches_that_are_not_rotated(self) -> None:
+        self.cache(self.context("global"))
+        for value, is_other in (("0", False), ("", False), ("1", True)):
+            with self.subTest(value), unittest.mock.patch.dict(os.environ, {"LLAMA_ATTN_ROT_DISABLE": value}):
+                try:
+                    self.cache(self.context("global"))
+                    self.assertFalse(is_other)
+                except larder.ModelMismatch:
+                    self.assertTrue(is_other)
+
+    def test_a_file_that_was_replaced_since_it_was_loaded(self) -> None:
+        """The weights in memory are those of the file that was there."""
+        path = self.models / "replaced.gguf"
+        llama_rig.write_llama(path)
+        old, unasked = (llama_rig.context(path) for _ in range(2))
+        self.addCleanup(old.close)
+        self.addCleanup(unasked.close)
+        before = self.cache(old).model
+        llama_rig.write_llama(self.models / "new.gguf", seed=7)
+        os.replace(self.models / "new.gguf", path)
+        self.assertEqual(self.cache(old).model, before)
+        with self.assertRaisesRegex(Unsupported, "replaced"):
+            self.cache(unasked)
+        new = llama_rig.context(path)
+        self.addCleanup(new.close)
+        with self.assertRaises(larder.ModelMismatch):
+            self.cache(new)
 
     def test_what_does_not_change_the_state(self) -> None:
         tokens = prompt(200)

@@ -13,10 +13,12 @@ import time
 import unittest
 import unittest.mock
 from pathlib import Path
+from typing import Any
 
 import llama_rig
 import larder
 from larder.integrations.llama_cpp import LlamaCache, UnknownState, Unsupported
+from larder.integrations.llama_cpp import restore as restore_module
 from larder.integrations.llama_cpp.line import Keys, as_tokens
 from llama_rig import CHUNK, KINDS, LlamaTest, forget, prompt
 
@@ -181,7 +183,8 @@ class Faults(LlamaTest):
     def test_connects_anew_after_a_restart(self) -> None:
         tokens = prompt(300)
         cache = LlamaCache(self.context("global"), self.daemon.socket, session="s", chunk_tokens=CHUNK)
-        with unittest.mock.patch("larder.integrations.llama_cpp.attach.RETRY_SECONDS", 0.0), cache.attach() as attached:
+        self.at_once()
+        with cache.attach() as attached:
             self.addCleanup(cache.close)
             next(cache.llama.generate(tokens, temp=0.0))
             self.daemon.kill()
@@ -193,6 +196,52 @@ class Faults(LlamaTest):
             forget(cache.llama)
             next(cache.llama.generate(tokens, temp=0.0))
             self.assertGreaterEqual(attached.last.from_larder, 288)
+
+    def at_once(self) -> None:
+        """What is attached tries to connect anew each time."""
+        for name in ("RETRY_SECONDS", "RETRY_FACTOR"):
+            patch = unittest.mock.patch(f"larder.integrations.llama_cpp.attach.{name}", 0.0)
+            patch.start()
+            self.addCleanup(patch.stop)
+
+    def test_opens_a_session_anew_that_was_dropped(self) -> None:
+        tokens = prompt(300)
+        cache = self.cache(self.context("global"))
+        with cache.attach() as attached:
+            next(cache.llama.generate(tokens, temp=0.0))
+            cache.session.drop()
+            forget(cache.llama)
+            next(cache.llama.generate(tokens, temp=0.0))
+            self.assertIsNone(attached.last)
+            for found in (0, 288):
+                forget(cache.llama)
+                next(cache.llama.generate(tokens, temp=0.0))
+                self.assertGreaterEqual(attached.last.from_larder, found)
+
+    def test_a_daemon_that_hangs_is_not_tried_at_every_prompt(self) -> None:
+        cache = LlamaCache(self.context("global"), self.daemon.socket, session="s", chunk_tokens=CHUNK)
+        self.addCleanup(cache.close)
+        cache._store.client.close()
+        with cache.attach() as attached, unittest.mock.patch("time.monotonic", lambda: self.seconds):
+            self.seconds = 1000.0
+
+            def hang() -> None:
+                self.seconds += 10.0
+                raise larder.ConnectionLost("it did not answer")
+
+            with unittest.mock.patch.object(cache, "reconnect", side_effect=hang) as reconnect:
+                for _ in range(100):
+                    attached._connect_anew()
+                    self.seconds += 10.0
+            self.assertLessEqual(reconnect.call_count, 4)
+
+    def test_a_closed_llama(self) -> None:
+        """Its context's memory is freed: nothing may look at it."""
+        cache = self.stored("global", prompt(60))
+        cache.llama.close()
+        for call in (cache.save, lambda: cache.restore(prompt(70)), lambda: cache.rewind(10)):
+            with self.assertRaisesRegex(Unsupported, "closed"):
+                call()
 
     def test_daemon_killed_while_it_serves(self) -> None:
         tokens = prompt(1500)
@@ -237,6 +286,42 @@ class Faults(LlamaTest):
                 self.goes_on(cache, line[: 150 + 50 * (turn // 2)], None, f"turn {turn}")
                 cache.llama.eval(line[cache.llama.n_tokens : 200 + 50 * (turn // 2)])
         self.assertGreaterEqual(self.cache(self.context("sliding, ring")).restore(lines[1]).offset, 96)
+
+    def test_two_contexts_on_one_session_without_sharing(self) -> None:
+        """Without keys, too, state of one line is never taken for that of another that goes on with the same tokens."""
+        self.client.configure_namespace(self.cache(self.context("global")).session.namespace, sharing="off")
+        end = prompt(100, 23)
+        lines = [prompt(CHUNK, 21) + end, prompt(CHUNK, 22) + end]
+        caches = [self.cache(self.context("global")) for _ in lines]
+        for cache, line in zip(caches, lines, strict=True):
+            cache.restore(line[:CHUNK])
+            cache.llama.eval(line[cache.llama.n_tokens : CHUNK])
+            cache.save()
+        caches[0].llama.eval(lines[0][CHUNK:])
+        caches[0].save()
+        for line in lines:
+            self.goes_on(self.cache(self.context("global")), line, None, "", line)
+
+    def test_a_session_that_is_taken_while_it_is_loaded(self) -> None:
+        """Between the check of the chunks and their page-in another worker stores its own line in their place."""
+        for sharing in ("shared", "off"):
+            mine, others = prompt(300, 31), prompt(300, 32)
+            thief = self.stored("global", mine)
+            self.client.configure_namespace(thief.session.namespace, sharing=sharing)
+            thief._store.ask_policy()
+            thief.llama.eval([])
+            forget(thief.llama)
+            thief.llama.eval(others)
+            cache = self.cache(self.context("global"))
+            real = restore_module._page_in
+
+            def page_in(store: Any, window: Any) -> None:
+                thief.save()
+                real(store, window)
+
+            with unittest.mock.patch.object(restore_module, "_page_in", page_in):
+                self.goes_on(cache, mine, 0, sharing, mine)
+            cache.session.truncate(0)
 
     def test_killed_while_saving(self) -> None:
         numbers = random.Random(int(os.environ.get("LARDER_TEST_SEED", "11")))

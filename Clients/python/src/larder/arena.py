@@ -7,7 +7,7 @@ import mmap
 import os
 from typing import TYPE_CHECKING, Any
 
-from .errors import ConnectionLost, ProtocolViolation
+from .errors import Busy, ConnectionLost, ProtocolViolation
 from .wire.paging import CLOSE_ARENA, OPEN_ARENA, REGISTER_ARENA, ArenaBytes, ArenaNumber
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Arena:
         if not self.is_open:
             return
         try:
-            with self._transport:
+            with self._transport.turn, self._transport:
                 self.give_back()
         except ConnectionLost:
             # With its connection the arena is gone, too.
@@ -147,6 +147,9 @@ def open_arena(transport: Transport, byte_count: int) -> Arena:
             return Arena(transport, number, _mapped(descriptor, byte_count))
         except ValueError as error:
             raise ProtocolViolation(str(error)) from None
+        except (OSError, MemoryError) as error:
+            transport.exchange(CLOSE_ARENA, CLOSE_ARENA.request.encode(ArenaNumber(number)))
+            raise Busy(f"this process cannot map an arena of {byte_count} bytes: {error}") from error
     finally:
         if descriptor is not None:
             os.close(descriptor)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .arena import ArenaSlice
 from .buffers import BytesLike, flat
+from .errors import UnknownSession
 from .wire.codec import HASH
 
 if TYPE_CHECKING:
@@ -73,11 +74,18 @@ class Checked(NamedTuple):
     naming: bytes = b""
 
 
+def id_in(session: Session, transport: Transport) -> int:
+    """A session's id. Raises ``UnknownSession`` if it is another store's: there it is another session's."""
+    if session.client._transport is not transport and session.client.store_id != transport.store_id:
+        raise UnknownSession(f"{session} is of store {session.client.store_id}, not of {transport.store_id}")
+    return session.id
+
+
 def checked_out(item: PageOut, transport: Transport) -> Checked:
     """Checks a chunk to page out. Raises ``ValueError`` and ``TypeError`` for what cannot be sent."""
     session = item.session
     rank = session.rank if item.rank is None else item.rank
-    head = _packed(_PUT_HEAD, session.id, rank, item.component, item.offset, item.tokens)
+    head = _packed(_PUT_HEAD, id_in(session, transport), rank, item.component, item.offset, item.tokens)
     key = b"" if item.prefix_key is None else HASH.encode(item.prefix_key)
     if item.data is None:
         if not key:
@@ -91,7 +99,9 @@ def checked_in(item: PageIn, transport: Transport) -> Checked:
     """Checks a chunk to page in. Raises ``ValueError`` and ``TypeError`` for what cannot be asked."""
     session = item.session
     rank = session.rank if item.rank is None else item.rank
-    head = _packed(_GET_HEAD, session.id, rank, item.component, item.offset, item.first_layer, item.layers)
+    head = _packed(
+        _GET_HEAD, id_in(session, transport), rank, item.component, item.offset, item.first_layer, item.layers
+    )
     memory = memory_of(item.into, transport, writable=True)
     return Checked(head, memory, len(memory))
 

@@ -22,7 +22,7 @@ from .answers import (
 )
 from .arena import Arena, open_arena, register_arena
 from .chunks import PageIn, PageOut
-from .errors import LarderError, ProtocolViolation, UnknownSession
+from .errors import LarderError, ProtocolViolation, UnknownModel, UnknownSession
 from .hints import Hint
 from .model import DeclaredModel, Model
 from .paging import Pager
@@ -107,7 +107,7 @@ class Client:
         self._transport = transport
         self.limits = _agreed(welcome)
         transport.frame_bytes = self.limits.frame_bytes
-        self.store_id = f"{welcome.store_id_high:016x}{welcome.store_id_low:016x}"
+        self.store_id = transport.store_id = f"{welcome.store_id_high:016x}{welcome.store_id_low:016x}"
         self.server_name = welcome.server_name
         self.has_arenas = bool(welcome.features & numbers.ARENAS)
         self._pager = Pager(transport, self.limits.batch_items, self.limits.requests_in_flight, self.has_arenas)
@@ -137,12 +137,18 @@ class Client:
         self._transport.close_between(str(error))
         return error
 
+    def _known(self, declared: DeclaredModel) -> int:
+        """A model's id. Raises ``UnknownModel`` if it is another store's: there it is another model's."""
+        if declared.store_id not in ("", self.store_id):
+            raise UnknownModel(f"model {declared.id} was declared to store {declared.store_id}, not to {self.store_id}")
+        return declared.id
+
     # Models and sessions.
 
     def declare_model(self, model: Model) -> DeclaredModel:
         """Has the store know a model; equal ones get one id. Raises ``InvalidModel``."""
         declared = self._ask(DECLARE_MODEL, ModelRequest(model))
-        return DeclaredModel(declared.model_id, declared.fingerprint, model)
+        return DeclaredModel(declared.model_id, declared.fingerprint, model, self.store_id)
 
     def open_session(self, namespace: str, name: str, declared: DeclaredModel, create: bool = True) -> Session:
         """Opens a session, or creates it. A new namespace belongs to this user from then on.
@@ -150,7 +156,7 @@ class Client:
         Raises ``ModelMismatch`` if the session's state belongs to another model (the message names the field),
         ``UnknownSession`` if there is none and ``create`` is False, ``Forbidden`` in another user's namespace.
         """
-        opened = self._ask(OPEN_SESSION, SessionRequest(namespace, name, declared.id, create))
+        opened = self._ask(OPEN_SESSION, SessionRequest(namespace, name, self._known(declared), create))
         return Session(self, opened.session, opened.created, namespace, name, declared)
 
     def match(self, namespace: str, declared: DeclaredModel, keys: Sequence[bytes], *, component: int = 0) -> int:
@@ -159,7 +165,7 @@ class Client:
         matched = 0
         for start in range(0, len(keys), step):
             part = list(keys[start : start + step])
-            found = self._ask(MATCH, MatchRequest(namespace, declared.id, component, part)).matched
+            found = self._ask(MATCH, MatchRequest(namespace, self._known(declared), component, part)).matched
             if found > len(part):
                 raise self._violated(f"it matched {found} of {len(part)} keys")
             matched += found
@@ -211,16 +217,17 @@ class Client:
         return self._pager.get_with_progress(batch, layer_group, on_progress)
 
     def open_arena(self, byte_count: int) -> Arena:
-        """Shared memory that the daemon makes. Raises ``Busy`` if it has none left for this user."""
+        """Shared memory that the daemon makes. Raises ``Busy`` if it has none left for this user, or if this process
+        cannot map it."""
         if byte_count < 1:
             raise ValueError(f"an arena of {byte_count} bytes")
-        with self._transport:
+        with self._transport.turn, self._transport:
             return open_arena(self._transport, byte_count)
 
     def register_arena(self, fd: int, byte_count: int) -> Arena:
         """Shared memory of the caller's own: a memfd of ``byte_count`` bytes, sealed as ``larder.sealed_memfd``
         does."""
-        with self._transport:
+        with self._transport.turn, self._transport:
             return register_arena(self._transport, fd, byte_count)
 
     # Hints and policies.
@@ -260,7 +267,7 @@ class Client:
 
     def set_prefill_rate(self, declared: DeclaredModel, rate: int) -> None:
         """Says how many tokens a second a model's workers compute, a parallel group as one; 0 forgets it."""
-        self._ask(SET_PREFILL_RATE, RateRequest(declared.id, rate))
+        self._ask(SET_PREFILL_RATE, RateRequest(self._known(declared), rate))
 
     def set_cap(self, cap_bytes: int) -> Cap:
         """Changes the store's cap until the daemon is restarted. For the operator; else ``Forbidden``."""
@@ -345,7 +352,7 @@ class Client:
             namespace: one namespace; empty for all that this user may see.
             declared: one model; None for all.
         """
-        return self._report(0, start, end, namespace, declared.id if declared else 0)
+        return self._report(0, start, end, namespace, self._known(declared) if declared else 0)
 
     def _report(self, session: int, start: int, end: int, namespace: str, model_id: int) -> Report:
         rows: list[ReportRow] = []

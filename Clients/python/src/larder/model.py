@@ -84,3 +84,5 @@ class DeclaredModel(NamedTuple):
     """SHA-256 of the declaration; 32 bytes."""
     model: Model
     """What was declared."""
+    store_id: str = ""
+    """Of which store: in another one the id means another model. Empty if that is not known."""

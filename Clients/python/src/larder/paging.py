@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 
 from .arena import ArenaSlice
-from .chunks import Checked, PageIn, PageOut, checked_in, checked_out, memory_of
+from .chunks import Checked, PageIn, PageOut, checked_in, checked_out, id_in, memory_of
 from .errors import FrameTooLong, LarderError, ProtocolViolation
 from .pipeline import FRAME_ITEMS, INLINE_FRAME_BYTES, Part, Result, cut, pipeline
 from .results import (
@@ -63,7 +63,7 @@ class Pager:
         flags = _flags(acknowledgement, encoding)
         checked = [checked_out(one, self._transport) for one in items]
         results: list[Result | None] = [None] * len(checked)
-        with self._transport:
+        with self._transport.turn, self._transport:
             slots, slot_bytes = self._slots(checked)
             indices = self._fitting(checked, slot_bytes, results)
 
@@ -107,7 +107,7 @@ class Pager:
                 return [result]
         checked = [checked_in(one, self._transport) for one in items]
         results: list[Result | None] = [None] * len(checked)
-        with self._transport:
+        with self._transport.turn, self._transport:
             slots, slot_bytes = self._slots(checked)
             if slot_bytes:
                 through_arenas, inline = list(range(len(checked))), []
@@ -131,7 +131,7 @@ class Pager:
         part = Part(list(range(len(checked))), [None] * len(checked))
         results: list[Result | None] = [None] * len(checked)
         told: BaseException | None = None
-        with self._transport:
+        with self._transport.turn, self._transport:
             sent = self._send_get_into(checked, part, -1, layer_group)
             kind, _, body = self._transport.receive(sent)
             frames = 0
@@ -158,7 +158,7 @@ class Pager:
     def get_bytes(self, item: PageIn) -> bytes:
         """One chunk, or some of its layers, inline. Raises its error."""
         checked = checked_in(item, self._transport)
-        with self._transport:
+        with self._transport.turn, self._transport:
             sent = self._transport.send(GET.number, [COUNT.pack(1), checked.head])
             kind, _, body = self._transport.receive(sent)
             reader = Reader(self._transport.answer_body(kind, GET.number, body))
@@ -178,9 +178,10 @@ class Pager:
         transport = self._transport
         session = item.session
         rank = session.rank if item.rank is None else item.rank
+        session_id = id_in(session, transport)
         memory = memory_of(item.into, transport, writable=True)
         size = len(memory)
-        with transport:
+        with transport.turn, transport:
             if isinstance(memory, ArenaSlice):
                 number, start = memory.arena.number, memory.start
             else:
@@ -197,7 +198,7 @@ class Pager:
                     transport.next_id,
                     0,
                     1,
-                    session.id,
+                    session_id,
                     rank,
                     item.component,
                     item.offset,

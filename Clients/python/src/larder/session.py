@@ -154,7 +154,8 @@ class Session:
             at_most: the offset in question; None for the session's end.
             model: a model that a worker would resume with, to be compared with the session's.
         """
-        return self.client._ask(EXPLAIN, ExplainRequest(self.id, _bound(at_most), model.id if model else 0))
+        model_id = self.client._known(model) if model else 0
+        return self.client._ask(EXPLAIN, ExplainRequest(self.id, _bound(at_most), model_id))
 
     def plan_snapshots(
         self, length: int, resumed_at: int, boundary: int, stride: int = 0, budget: int = 0

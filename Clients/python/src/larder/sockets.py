@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
+import weakref
 
 from .errors import ConnectionFailed
 
 _TIME = struct.Struct("@ll")
+#: The sockets of this process.
+_open: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+
+
+def _close_after_fork() -> None:
+    """In a child: it can use none of them, and as long as it held an end, its parent's connections would outlive the
+    parent, and with them pins and arenas."""
+    for one in list(_open):
+        one.close()
+
+
+os.register_at_fork(after_in_child=_close_after_fork)
 
 
 def connected_socket(path: str, timeout: float) -> socket.socket:
     """A connected socket whose reads and writes wait for at most ``timeout`` seconds. Raises ``ConnectionFailed``."""
     new = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        # The kernel keeps the time: Python's own timeouts cost a poll(2) a call.
+        # Blocking, and the kernel keeps the time: what is received is waited for with a poll(2) of the transport's own.
         new.setblocking(True)
         bound_waits(new, timeout)
         new.connect(path)
@@ -23,6 +37,7 @@ def connected_socket(path: str, timeout: float) -> socket.socket:
         if isinstance(error, OSError):
             raise ConnectionFailed(_why_not(path, error)) from error
         raise
+    _open.add(new)
     return new
 
 

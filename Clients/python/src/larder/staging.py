@@ -41,7 +41,8 @@ class Staging:
                     self._arena = open_arena(self._transport, slot_bytes * count)
                     break
                 except Refusal:
-                    continue
+                    if not self._transport.is_open:
+                        raise
             if self._arena is None:
                 return []
         return [slot_bytes * index for index in range(min(wanted, self._arena.size // slot_bytes))]

@@ -13,6 +13,7 @@ import socket
 import struct
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from time import monotonic
 from typing import NoReturn, TypeVar
 
@@ -37,6 +38,8 @@ DESCRIPTORS = 4
 EARLY_BYTES = 128 << 20
 #: A frame up to this long is joined to one buffer: cheaper than a call with several.
 JOINED_BYTES = 16 << 10
+#: Longest wait that poll(2) takes, in milliseconds: 24 days.
+POLL_MS = 2**31 - 1
 #: Buffers that one system call takes (IOV_MAX is 1,024).
 BUFFERS_PER_SEND = 512
 
@@ -50,7 +53,7 @@ Frame = tuple[int, int, memoryview]
 
 
 class Transport:
-    """A connection. Not safe for use by two threads at once, except under ``lock``."""
+    """A connection. Not safe for use by two threads at once, except in ``turn``."""
 
     def __init__(self, path: str, timeout: float) -> None:
         self.path = path
@@ -59,6 +62,8 @@ class Transport:
         self.lock = threading.RLock()
         #: Most bytes of a frame, either way; before the handshake, the protocol's bound.
         self.frame_bytes = numbers.FRAME_BYTES_LEAST
+        #: The store's identity; empty before the handshake.
+        self.store_id = ""
         self._process = os.getpid()
         self._busy = False
         self._why_closed = "the client was closed"
@@ -73,6 +78,8 @@ class Transport:
         #: Requests that wait for their answer.
         self._waiting = 0
         self._socket: socket.socket | None = connected_socket(path, timeout)
+        self._readable = select.poll()
+        self._readable.register(self._socket, select.POLLIN)
 
     # The life of a connection.
 
@@ -83,7 +90,7 @@ class Transport:
 
     def set_timeout(self, seconds: float) -> None:
         """Bounds every wait from now on."""
-        with self as connected:
+        with self.turn, self as connected:
             self.timeout = seconds
             bound_waits(connected, seconds)
 
@@ -100,23 +107,29 @@ class Transport:
         if self._process != os.getpid():
             self.close(why)  # The lock may be held by a thread that this process has not got.
             return
-        with self.lock:
-            if self._busy:
-                raise RuntimeError("a client cannot be closed from within its own callback")
+        with self.turn:
             self.close(why)
 
-    def __enter__(self) -> socket.socket:
-        """Begins an exchange: takes the lock and returns the socket."""
+    @property
+    def turn(self) -> AbstractContextManager[object]:
+        """The lock, to begin an exchange with: ``with transport.turn, transport:``.
+
+        It is released by the interpreter itself: what a signal raises at the very beginning or end of an exchange would
+        leave one held that ``__exit__`` releases, and other threads waiting for ever.
+        """
         if self._process != os.getpid():
             raise ConnectionLost(
                 f"this connection to {self.path} was made before the process forked; connect anew in the child"
             )
-        self.lock.acquire()
+        if self._busy and self.lock._is_owned():  # type: ignore[attr-defined]
+            raise RuntimeError("a client cannot be used or closed from within its own callback")
+        return self.lock
+
+    def __enter__(self) -> socket.socket:
+        """Begins an exchange, in its turn, and returns the socket."""
         if self._busy:
-            self.lock.release()
-            raise RuntimeError("a client cannot be used from within its own callback")
+            self.close("a call was interrupted as it ended")
         if self._socket is None:
-            self.lock.release()
             raise ConnectionLost(f"the connection to {self.path} is closed: {self._why_closed}")
         self._busy = True
         return self._socket
@@ -126,14 +139,13 @@ class Transport:
         self._busy = False
         if kind is not None and (self._waiting or not issubclass(kind, (Refusal, ValueError))):
             self.close(str(error) or kind.__name__)
-        self.lock.release()
 
     # Requests and answers.
 
     def ask(self, message: Message[Q, A], request: Q) -> A:
         """Sends a request and returns its answer. Raises ``Refusal``, ``ConnectionLost``, ``ProtocolViolation``."""
         body = message.request.encode(request)
-        with self:
+        with self.turn, self:
             return self.exchange(message, body)
 
     def exchange(self, message: Message[Q, A], body: Buffer, descriptor: int | None = None) -> A:
@@ -273,6 +285,7 @@ class Transport:
 
     def _receive(self, into: memoryview, what: str) -> int:
         assert self._socket is not None
+        self._wait_to_receive(what)
         try:
             count = self._socket.recv_into(into)
         except BlockingIOError:
@@ -283,10 +296,17 @@ class Transport:
             raise ConnectionLost(f"the daemon at {self.path} closed the connection")
         return count
 
+    def _wait_to_receive(self, what: str) -> None:
+        """Waits until there are bytes. The kernel would bound the wait of a receive, too, but the interpreter begins
+        that anew, in full, whenever a signal comes: a timer would make it endless."""
+        if not self._readable.poll(min(self.timeout * 1000, POLL_MS)):
+            raise self._timed_out(what)
+
     def _receive_descriptors(self, taken: list[int]) -> int:
         """One receive that also takes descriptors, closed on exec."""
         assert self._socket is not None
         room = socket.CMSG_SPACE(DESCRIPTORS * array.array("i").itemsize)
+        self._wait_to_receive("an answer")
         try:
             count, ancillary, _, _ = self._socket.recvmsg_into([self._input], room, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
@@ -342,7 +362,7 @@ class Transport:
         assert self._socket is not None
         poll = select.poll()
         poll.register(self._socket, select.POLLIN | select.POLLOUT)
-        events = poll.poll(max(0.0, deadline - monotonic()) * 1000)
+        events = poll.poll(min(max(0.0, deadline - monotonic()) * 1000, POLL_MS))
         if not events:
             raise self._timed_out("it to take a request")
         if events[0][1] & select.POLLIN:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
-from larder import LarderError
+from larder import LarderError, UnknownSession
 
 from .blob import UnknownState
 from .cache import LlamaCache, Restored
@@ -17,6 +17,8 @@ from .save import Saved
 _log = logging.getLogger(__name__)
 #: Seconds from one attempt to connect anew to the next.
 RETRY_SECONDS = 5.0
+#: Or so many times what the last one took, if that is more: a daemon that hangs takes the whole timeout.
+RETRY_FACTOR = 30.0
 #: What must not end a completion: the daemon's faults, and state that is not what it should be.
 _FAULTS = (LarderError, RestoreFailed, UnknownState, Unsupported, OSError)
 
@@ -39,7 +41,8 @@ class Attachment:
         self.seconds_saving = 0.0
         self._llama = cache.llama
         self._logged: set[type[BaseException]] = set()
-        self._tried = -RETRY_SECONDS
+        self._retry_at = 0.0
+        self._is_dropped = False
         if "eval" in vars(self._llama):
             raise ValueError("this Llama has a cache attached already; detach it first")
         self._eval, self._generate = self._llama.eval, self._llama.generate
@@ -68,12 +71,16 @@ class Attachment:
             self._save(tail=True)
 
     def _connect_anew(self) -> None:
-        """After the daemon was restarted, for a cache that connects itself."""
-        now = time.monotonic()
-        if self.cache.is_connected or not self.cache.connects_itself or now < self._tried + RETRY_SECONDS:
+        """After the daemon was restarted, for a cache that connects itself; and after the session was dropped."""
+        if self._is_dropped and self.cache.is_connected:
+            self._is_dropped = False
+            self._guarded(lambda: self.cache.reconnect(self.cache.session.client))
+        started = time.monotonic()
+        if self.cache.is_connected or not self.cache.connects_itself or started < self._retry_at:
             return
-        self._tried = now
         self._guarded(self.cache.reconnect)
+        ended = time.monotonic()
+        self._retry_at = ended + max(RETRY_SECONDS, RETRY_FACTOR * (ended - started))
         if self.cache.is_connected:
             self._logged.clear()
             _log.warning("connected to Larder again")
@@ -109,6 +116,7 @@ class Attachment:
         try:
             return call()
         except _FAULTS as error:
+            self._is_dropped = self._is_dropped or isinstance(error, UnknownSession)
             self._log_once(error)
             return None
 

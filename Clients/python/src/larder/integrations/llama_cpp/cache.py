@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from larder.wire.numbers import Acknowledgement
 
 from .context import Context, refuse_images
 from .cut import put_parts, read_parts
-from .fingerprint import facts, revision, weights_hash
+from .fingerprint import facts, revision, weights_of
 from .line import common_prefix
 from .pages import Staging
 from .restore import Store, restore
@@ -55,6 +56,12 @@ class Restored:
     def from_larder(self) -> int:
         """Tokens that were loaded."""
         return self.offset - self.from_context
+
+
+def _name(given: str) -> str:
+    """What a file calls its model, as a name for Larder: without control characters, and not too long."""
+    shown = unicodedata.normalize("NFC", "".join(one if one.isprintable() else " " for one in given))
+    return shown.encode("utf-8", "replace")[:255].decode("utf-8", "ignore").strip() or "gguf"
 
 
 class LlamaCache:
@@ -121,16 +128,21 @@ class LlamaCache:
         chunk_tokens = min(chunk_tokens, context.window or chunk_tokens)
         found = facts(context, llama_cpp.__version__, identity)
         model = Model(
-            name=llama.metadata.get("general.name") or llama.metadata.get("general.architecture") or "gguf",
+            name=_name(llama.metadata.get("general.name") or llama.metadata.get("general.architecture") or ""),
             revision=revision(found),
-            weights="sha256:" + weights_hash(llama.model_path),
+            weights="sha256:" + weights_of(llama),
             components=tuple(track.component for track in tracks) + (tokens_component(),),
         )
         if not isinstance(client, Client):
             client = connect(client, name="llama.cpp", timeout=TIMEOUT_SECONDS)
-        opened = client.open_session(namespace, session, client.declare_model(model))
-        self._bind(llama, Store(client, opened, context, tracks, chunk_tokens, Staging(client)), acknowledgement)
-        self._store.ask_policy()
+        try:
+            opened = client.open_session(namespace, session, client.declare_model(model))
+            self._bind(llama, Store(client, opened, context, tracks, chunk_tokens, Staging(client)), acknowledgement)
+            self._store.ask_policy()
+        except BaseException:
+            if self._connects:
+                client.close()
+            raise
 
     def reconnect(self, client: Client | None = None) -> None:
         """Goes on over another connection, after the daemon was restarted: the caller's, or for a cache that connected
@@ -138,10 +150,18 @@ class LlamaCache:
         if client is None:
             if not self._connects:
                 raise ValueError("this cache was given its connection; give it a new one")
-            client = connect(self._path, name="llama.cpp", timeout=TIMEOUT_SECONDS)
+            own = connect(self._path, name="llama.cpp", timeout=TIMEOUT_SECONDS)
+            try:
+                self.reconnect(own)
+            except BaseException:
+                own.close()
+                raise
+            return
         old, store = self.session, self._store
         opened = client.open_session(old.namespace, old.name, client.declare_model(self.model))
-        self._store = replace(store, client=client, session=opened, staging=Staging(client))
+        staging = store.staging if client is store.client else Staging(client)
+        self._store = replace(store, client=client, session=opened, staging=staging)
+        self._store.ask_policy()
         self._saver = Saver(self._store, self._acknowledgement)
 
     def _bind(self, llama: Any, store: Store, acknowledgement: Acknowledgement) -> None:
@@ -265,6 +285,7 @@ class LlamaCache:
             raise ValueError(f"the session holds {len(line.tokens)} tokens, so none at {offset}")
         tokens = line.tokens[:offset].tolist()
         parts = read_parts(self._store, line, offset)
+        self._saver.line = None  # It is not what the session holds any more.
         self.session.truncate(offset)
         put_parts(self._store, self.session, parts)
         return self.restore(tokens, at_most=offset)

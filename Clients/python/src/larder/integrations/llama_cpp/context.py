@@ -45,8 +45,6 @@ class Context:
 
     def __init__(self, llama: Any):
         self.llama = llama
-        self._context = llama.ctx
-        self._memory = llama_cpp.llama_get_memory(self._context)
         self._refuse_unsupported(llama)
         self._scratch = self._scratch_sequence()
         self._buffer = (ctypes.c_uint8 * 0)()
@@ -58,11 +56,25 @@ class Context:
                 raise Unsupported(f"two KV caches, and a sliding window of {self.window} tokens: an unknown model")
         self.ring = self._ring_cells() if self.window else 0
 
+    @property
+    def _context(self) -> Any:
+        """llama.cpp's context: asked for each time, for after `Llama.close` its address is of freed memory."""
+        context = self.llama.ctx
+        if context is None:
+            raise Unsupported("the Llama was closed, and its state is gone with it")
+        return context
+
+    @property
+    def _memory(self) -> Any:
+        return llama_cpp.llama_get_memory(self._context)
+
     def _refuse_unsupported(self, llama: Any) -> None:
         refuse_images(llama)
         model = llama.model
         if not self._memory:
             raise Unsupported("the context has no memory: an encoder has no state to keep")
+        if llama_cpp.llama_model_has_encoder(model):
+            raise Unsupported("a model with an encoder: its decoder's state depends on what was encoded, too")
         if llama_cpp.llama_model_is_recurrent(model) or llama_cpp.llama_model_is_hybrid(model):
             raise Unsupported("a recurrent or hybrid model: its states at single offsets are not read by this module")
         if llama_cpp.llama_n_seq_max(self._context) > 1 and not llama.context_params.kv_unified:

@@ -13,13 +13,13 @@ import json
 import os
 import re
 import tempfile
+import weakref
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .blob import FORMAT
-
-if TYPE_CHECKING:
-    from .context import Context
+from .blob import FORMAT, Rows
+from .context import Context, Unsupported
 
 _READ_BYTES = 1 << 22
 _SPLIT = re.compile(r"^(.*)-(\d{5})-of-(\d{5})\.gguf$")
@@ -76,6 +76,34 @@ def weights_hash(model_path: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
+#: The hash of each `Llama`'s weights, as it was when it was first asked for.
+_weights: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+
+
+def weights_of(llama: Any) -> str:
+    """The content hash of the file that a `Llama` was loaded from.
+
+    Asked for again, it is the one of before: a file that was replaced meanwhile is not what is in memory. Raises
+    `Unsupported` where that has happened before the first time, as far as the system tells."""
+    known = _weights.get(llama)
+    if known is None:
+        path = os.path.realpath(llama.model_path)
+        if _is_replaced(path):
+            raise Unsupported(f"{path} was replaced since it was loaded: load it anew")
+        known = _weights[llama] = weights_hash(llama.model_path)
+    return known
+
+
+def _is_replaced(path: str) -> bool:
+    """True if this process has a file mapped that had this path, and none that has it."""
+    try:
+        with open("/proc/self/maps", errors="surrogateescape") as maps:
+            mapped = {line.rstrip("\n").split(" ", 5)[-1].strip() for line in maps if path in line}
+    except OSError:
+        return False
+    return f"{path} (deleted)" in mapped and path not in mapped
+
+
 def facts(context: Context, version: str, identity: str) -> dict[str, Any]:
     """All that makes the state of a context what it is, by name, but for the weights.
 
@@ -98,8 +126,11 @@ def facts(context: Context, version: str, identity: str) -> dict[str, Any]:
         ],
         "attention": int(settings.attention_type),
         "sliding": [context.window, context.ring],
-        "types": [sorted({rows.ggml_type for rows in layout.rows}) for layout in layouts],
+        # Keys' and values' apart: Q4_0 and IQ4_NL have rows of one size, and could change places unseen.
+        "types": [[_types(layout.keys), _types(layout.values)] for layout in layouts],
     }
+    if _rotation_is_off():
+        found["attn_rot"] = False
     if _beyond_original_context(llama):
         found["long"] = True
     if llama.kv_overrides:
@@ -109,6 +140,17 @@ def facts(context: Context, version: str, identity: str) -> dict[str, Any]:
     if identity:
         found["identity"] = identity
     return found
+
+
+def _types(sections: Sequence[Rows]) -> list[int]:
+    return sorted({rows.ggml_type for rows in sections})
+
+
+def _rotation_is_off() -> bool:
+    """llama.cpp turns quantised keys and values by a rotation before it stores them, unless this variable is set as
+    a number other than 0 (it reads it with atoi)."""
+    number = re.match(r"\s*[+-]?(\d+)", os.environ.get("LLAMA_ATTN_ROT_DISABLE", ""))
+    return number is not None and int(number[1]) != 0
 
 
 def _beyond_original_context(llama: Any) -> bool:

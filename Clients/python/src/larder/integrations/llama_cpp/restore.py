@@ -186,6 +186,7 @@ def _load(store: Store, line: Line, kept: int, offset: int) -> int:
                 for _, group in groupby(window, key=attrgetter("piece")):
                     insert(store.context, list(group))
             store.context.check_end(offset)
+            _check_unchanged(store, line, offset)
             return sum(chunk.size for chunk in chunks)
         except _StepBack as step:
             # What is only there to have the bits in their old order is not worth a token.
@@ -281,6 +282,14 @@ def _check_names(store: Store, chunks: Sequence[Chunk], line: Line) -> None:
         if isinstance(result, LarderError) and not isinstance(result, Damaged):
             why = f"chunk at {chunk.piece[0]}: not what its tokens name: {result}"
             raise _StepBack(chunk.piece[0], why, isinstance(result, _OTHERS), chunk.piece[1])
+
+
+def _check_unchanged(store: Store, line: Line, offset: int) -> None:
+    """Another worker that takes the session for its own line stores that line's tokens before their state. So if the
+    tokens are what they were, the state was theirs when it was paged in."""
+    same = common_prefix(store.read_line().tokens, line.tokens)
+    if same < offset:
+        raise _StepBack(same, f"another worker changed the session from token {same} on, while it was loaded")
 
 
 def _page_in(store: Store, chunks: Sequence[Chunk]) -> None:

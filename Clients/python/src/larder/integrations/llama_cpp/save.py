@@ -74,6 +74,9 @@ class Saver:
         """
         tokens = as_tokens(held)
         saved = Saved()
+        if not self._store.shares:
+            # Without keys nothing tells later on whether a chunk follows the tokens that another worker put before it.
+            self.line = None
         for attempt in range(MAX_ATTEMPTS):
             try:
                 self._save(tokens, tail, saved)
@@ -158,7 +161,7 @@ class Saver:
         last = len(self._store.tracks)
         names = [piece for piece in pieces if piece.component == last]
         data = [tokens_to_bytes(as_tokens(tokens[slice(*piece.stretch)])) for piece in names]
-        refused = self._put(line, names, data, saved)
+        refused = self._put(line, names, data, saved, self._at_least_committed)
         for piece in names:
             stored = piece.stretch in line.stored[last]
             if stored and piece.stretch[0] == len(line.tokens):
@@ -166,13 +169,27 @@ class Saver:
         state = [piece for piece in pieces if piece.component != last and piece.cell not in refused]
         if self._store.shares:
             state = self._adopt(line, state, saved)
-        self._put(line, state, self._read(state), saved)
+        self._put(line, state, self._read(state), saved, self._acknowledgement)
+        if state and not self._store.shares:
+            self._check_own(line)
+
+    @property
+    def _at_least_committed(self) -> Acknowledgement:
+        """At `accepted` nobody would say that another's tokens are there already."""
+        return "committed" if self._acknowledgement == "accepted" else self._acknowledgement
+
+    def _check_own(self, line: Line) -> None:
+        """Without keys: if another worker has put its tokens under the state that was just stored, forgets it."""
+        same = common_prefix(self._store.read_line().tokens, line.tokens)
+        if same < len(line.tokens):
+            self._store.session.truncate(same)
+            raise _Anew(LarderError(f"another worker changed the session from token {same} on"))
 
     def _adopt(self, line: Line, pieces: Sequence[_Piece], saved: Saved) -> list[_Piece]:
         """Stores those that some session has already by their keys alone; returns the others."""
         named = [piece for piece in pieces if piece.key not in self._store.damaged]
         taken: set[int] = set()
-        for piece, result in zip(named, self._send(named, [None] * len(named))):
+        for piece, result in zip(named, self._send(named, [None] * len(named), self._acknowledgement)):
             if not isinstance(result, LarderError):
                 line.add(piece.component, piece.stretch)
                 taken.add(id(piece))
@@ -192,10 +209,17 @@ class Saver:
             extract(self._store.context, cells, self._store.tracks[piece.component], piece.stretch, view_of(region))
         return regions
 
-    def _put(self, line: Line, pieces: Sequence[_Piece], data: Sequence[BytesLike], saved: Saved) -> set[int]:
+    def _put(
+        self,
+        line: Line,
+        pieces: Sequence[_Piece],
+        data: Sequence[BytesLike],
+        saved: Saved,
+        acknowledgement: Acknowledgement,
+    ) -> set[int]:
         """Stores pieces; returns the cells of those that were refused. Raises `_Anew`."""
         refused: set[int] = set()
-        for piece, result in zip(pieces, self._send(pieces, data)):
+        for piece, result in zip(pieces, self._send(pieces, data, acknowledgement)):
             if isinstance(result, Damaged):
                 self._store.damaged.add(piece.key)
                 self._store.session.truncate(piece.stretch[0])
@@ -216,7 +240,9 @@ class Saver:
             saved.stored_bytes += result
         return refused
 
-    def _send(self, pieces: Sequence[_Piece], data: Sequence[BytesLike]) -> list[int | LarderError]:
+    def _send(
+        self, pieces: Sequence[_Piece], data: Sequence[BytesLike], acknowledgement: Acknowledgement
+    ) -> list[int | LarderError]:
         return self._store.client.put_from(
             (
                 PageOut(
@@ -225,5 +251,5 @@ class Saver:
                 )
                 for piece, each in zip(pieces, data)
             ),
-            acknowledgement=self._acknowledgement,
+            acknowledgement=acknowledgement,
         )
