@@ -26,6 +26,7 @@ public struct FairQueue<Element> {
         let element: Element
         let byteCount: Int
         let session: UInt64?
+        let arrival: UInt64
     }
 
     private struct LaneState {
@@ -47,6 +48,8 @@ public struct FairQueue<Element> {
 
     /// Bytes that the queue has room for.
     public let capacity: Int
+    /// Bytes that an element costs its lane at least: small ones take a commit's time, too.
+    private let minimumCost: Int
     private var users: [UInt32: UserState] = [:]
     /// What the user who was served last had been served until then.
     private var now = 0
@@ -54,11 +57,16 @@ public struct FairQueue<Element> {
     private var sessions: [UInt64: (lane: Lane, count: Int)] = [:]
     /// Bytes for which there is room taken.
     public private(set) var bytes = 0
+    /// Elements that were ever queued.
+    public private(set) var arrivals: UInt64 = 0
     /// Elements that wait.
     public private(set) var count = 0
 
     /// An empty queue with room for so many bytes.
-    public init(capacity: Int) { self.capacity = capacity }
+    public init(capacity: Int, minimumCost: Int = 0) {
+        self.capacity = capacity
+        self.minimumCost = minimumCost
+    }
 
     /// True if nothing waits.
     public var isEmpty: Bool { count == 0 }
@@ -71,7 +79,7 @@ public struct FairQueue<Element> {
         let user = users[lane.userID]
         let free = capacity - bytes
         let held = user?.lanes[lane]?.heldBytes ?? 0
-        let isFirst = held == 0 && byteCount <= free
+        let isFirst = user?.heldBytes ?? 0 == 0 && byteCount <= free
         let isFair = byteCount <= free - held && byteCount <= 2 * free - (user?.heldBytes ?? 0)
         guard bytes == 0 || isFirst || isFair else { return false }
         bytes += byteCount
@@ -94,8 +102,10 @@ public struct FairQueue<Element> {
     public mutating func append(_ element: Element, _ byteCount: Int, _ lane: Lane, session: UInt64?) {
         let place = session.flatMap { sessions[$0]?.lane } ?? lane
         if let session { sessions[session, default: (place, 0)].count += 1 }
+        arrivals += 1
+        let entry = Entry(element: element, byteCount: byteCount, session: session, arrival: arrivals)
         let isIdle = users[place.userID]?.waitingCount ?? 0 == 0
-        change(place) { $0.waiting.append(Entry(element: element, byteCount: byteCount, session: session)) }
+        change(place) { $0.waiting.append(entry) }
         if isIdle { users[place.userID]!.served = max(users[place.userID]!.served, now) }
         users[place.userID]!.waitingCount += 1
         count += 1
@@ -113,6 +123,13 @@ public struct FairQueue<Element> {
             taken += byteCount
         }
         return batch
+    }
+
+    /// True once all of the first `mark` elements (``arrivals``) have been taken.
+    public func hasTaken(upTo mark: UInt64) -> Bool {
+        users.values.allSatisfy { user in
+            user.lanes.values.allSatisfy { $0.waiting.first.map { $0.arrival > mark } ?? true }
+        }
     }
 
     /// Bytes that the lane that holds most has room for.
@@ -135,9 +152,10 @@ public struct FairQueue<Element> {
         let entry = users[lane.userID]!.lanes[lane]!.waiting.removeFirst()
         now = users[lane.userID]!.served
         users[lane.userID]!.now = users[lane.userID]!.lanes[lane]!.served
-        users[lane.userID]!.served += entry.byteCount
+        let cost = max(entry.byteCount, minimumCost)
+        users[lane.userID]!.served += cost
         users[lane.userID]!.waitingCount -= 1
-        change(lane) { $0.served += entry.byteCount }
+        change(lane) { $0.served += cost }
         count -= 1
         if let session = entry.session {
             sessions[session]!.count -= 1

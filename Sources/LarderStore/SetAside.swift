@@ -14,19 +14,33 @@ public enum CorruptionPolicy: String, Sendable, CaseIterable {
 enum SetAside {
     private static let prefix = "damaged-"
 
-    /// Sets shards of the store in `directory` aside, and removes what of them was set aside before. Returns the new names.
-    static func move(_ shards: [Int], in directory: String) throws(SystemError) -> [String] {
+    /// Sets shards of the store in `directory` aside, and removes what of them was set aside before, but for `sparing`. Where
+    /// the disk has no room for a new shard beside it, it is removed itself. Returns the new names.
+    static func move(_ shards: [Int], in directory: String, sparing: [String]) throws(SystemError) -> [String] {
         var names: [String] = []
         for shard in shards where FileSystem.exists("\(directory)/shard-\(shard)") {
-            for old in entries(in: directory) where old.hasSuffix("-shard-\(shard)") {
-                FileSystem.removeTree("\(directory)/\(old)")
-            }
-            let name = "\(prefix)\(Clock.timestamp())-shard-\(shard)"
+            let older = entries(in: directory).filter { $0.hasSuffix("-shard-\(shard)") && !sparing.contains($0) }
+            let name = freeName(shard, in: directory)
             try FileSystem.rename("\(directory)/shard-\(shard)", to: "\(directory)/\(name)")
             names.append(name)
+            for old in older { FileSystem.removeTree("\(directory)/\(old)") }
         }
         try FileSystem.synchronise(directory)
+        for name in names {
+            let bytes = FileSpace.allocatedBytes("\(directory)/\(name)")
+            if FileSystem.availableBytes(directory) ?? .max < bytes { FileSystem.removeTree("\(directory)/\(name)") }
+        }
         return names
+    }
+
+    private static func freeName(_ shard: Int, in directory: String) -> String {
+        let time = Clock.timestamp()
+        var number = 1
+        while true {
+            let name = "\(prefix)\(time)\(number > 1 ? ".\(number)" : "")-shard-\(shard)"
+            if !FileSystem.exists("\(directory)/\(name)") { return name }
+            number += 1
+        }
     }
 
     /// Bytes of the disk that what was set aside takes.

@@ -9,11 +9,12 @@ extension Store {
         _ configuration: StoreConfiguration, leases: LeaseTable, quotas: Quotas, turns: TurnClock, log: Logger
     ) throws(LarderError) -> ([Shard], Catalog) {
         let directory = configuration.directory
+        var setAside: [String] = []
         for _ in 0...configuration.shards {
             var shards: [Shard] = []
             let failure: OpeningFailure
             do throws(OpeningFailure) {
-                try openShards(configuration, &shards, leases: leases, quotas: quotas, turns: turns)
+                try openShards(configuration, &shards, leases: leases, quotas: quotas, turns: turns, log: log)
                 return (shards, try catalog(shards, directory))
             } catch { failure = error }
             guard failure.isDamage else { throw failure.error }
@@ -28,7 +29,8 @@ extension Store {
             quotas.forgetUsage()
             do {
                 let names = try SetAside.move(
-                    damaged == 0 ? Array(0..<configuration.shards) : [damaged], in: directory)
+                    damaged == 0 ? Array(0..<configuration.shards) : [damaged], in: directory, sparing: setAside)
+                setAside += names
                 log.critical(
                     "damaged state was set aside; what it held has to be computed again",
                     metadata: [
@@ -44,9 +46,13 @@ extension Store {
 
     private static func openShards(
         _ configuration: StoreConfiguration, _ shards: inout [Shard], leases: LeaseTable, quotas: Quotas,
-        turns: TurnClock
+        turns: TurnClock, log: Logger
     ) throws(OpeningFailure) {
-        let isNew = FileSystem.size("\(configuration.directory)/shard-0/data.mdb") ?? 0 == 0
+        let held = (0..<configuration.shards).map {
+            FileSystem.size("\(configuration.directory)/shard-\($0)/data.mdb") ?? 0 > 0
+        }
+        let isNew = !held.contains(true)
+        try requireWhole(held, configuration, log)
         var identity = Shard.Identity(storeID: StoreID())
         for index in 0..<configuration.shards {
             let directory = "\(configuration.directory)/shard-\(index)"
@@ -71,12 +77,29 @@ extension Store {
         } catch { throw Shard.openingFailure(error, configuration.directory) }
     }
 
+    /// Throws where shard 0 is gone, which all others need, and, in a store that is not to be reset, where any is. Else
+    /// says what is missing: it is made anew.
+    private static func requireWhole(
+        _ held: [Bool], _ configuration: StoreConfiguration, _ log: Logger
+    ) throws(OpeningFailure) {
+        let missing = held.indices.filter { !held[$0] }.map { "shard-\($0)" }.joined(separator: ", ")
+        guard held.contains(true), held.contains(false) else { return }
+        guard held[0], configuration.onCorruption == .reset else {
+            throw OpeningFailure(
+                error: LarderError(
+                    .storeUnusable, "\(missing) of \(configuration.directory) holds nothing, and other shards do"),
+                isDamage: true)
+        }
+        log.critical(
+            "shards are missing, and are made anew, empty",
+            metadata: ["data_dir": "\(configuration.directory)", "missing": "\(missing)"])
+    }
+
     private static func catalog(_ shards: [Shard], _ directory: String) throws(OpeningFailure) -> Catalog {
         do { return try Catalog(shards) } catch {
-            let isDamage = (error as? LarderError)?.code == .damaged
             throw OpeningFailure(
                 error: LarderError(.storeUnusable, "the catalog of \(directory) cannot be read: \(error)"),
-                isDamage: isDamage)
+                isDamage: Shard.openingFailure(error, directory).isDamage)
         }
     }
 }

@@ -55,7 +55,8 @@ extension Store {
         if items.isEmpty { return completion([]) }
         let request = PageOutRequest(
             self, reader.lane, encoding, acknowledgement, Gathering(count: items.count, completion: completion))
-        for (index, item) in items.enumerated() {
+        for index in Self.bySession(items) {
+            let item = items[index]
             do throws(LarderError) {
                 request.add(try reader.plan(item), index, shard: try shardIndex(of: item.session))
             } catch { request.refuse([index], error) }
@@ -63,6 +64,19 @@ extension Store {
         reader.noteUse(
             items.lazy.map { ($0.session, $0.offset.addingReportingOverflow(UInt64($0.tokens)).partialValue) })
         request.finish()
+    }
+
+    /// The items' indices, those of a session one after another in their order: what alternates between sessions makes no
+    /// more parts than what does not.
+    private static func bySession(_ items: [PageOutItem]) -> [Int] {
+        guard items.contains(where: { $0.session != items[0].session }) else { return Array(items.indices) }
+        var places: [UInt64: [Int]] = [:]
+        var sessions: [UInt64] = []
+        for (index, item) in items.enumerated() {
+            if places[item.session] == nil { sessions.append(item.session) }
+            places[item.session, default: []].append(index)
+        }
+        return sessions.flatMap { places[$0]! }
     }
 }
 

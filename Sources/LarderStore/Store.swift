@@ -91,6 +91,8 @@ public final class Store: Sendable {
         do { try FileSystem.makeDirectory(directory) } catch {
             throw LarderError(.storage, "\(error); give the daemon a directory that it may write")
         }
+        // Its own name; where the parent may not be read, it is not ours to see to.
+        try? FileSystem.synchronise(FileSystem.resolved("\(directory)/..") ?? "/")
         do throws(LockFile.Failure) { return try LockFile.acquire("\(directory)/larderd.lock") } catch {
             switch error {
             case .held(let pid):
@@ -117,7 +119,7 @@ public final class Store: Sendable {
         for writer in writers.dropFirst() { writer.stop() }
         if configuration.frees {
             // What the queues still hold is counted when it is committed: record it after that, before the last sync.
-            _ = try? writers[0].perform(SyncMutation())
+            try? writers[0].flush()
             recordSavings()
         }
         writers[0].stop()
@@ -225,7 +227,7 @@ public final class Store: Sendable {
 
     /// Makes all that was committed survive power loss.
     public func synchronise() throws(LarderError) {
-        for writer in writers { try writer.perform(SyncMutation()) }
+        for writer in writers { try writer.flush() }
     }
 
     /// Throws ``ErrorCode/forbidden`` unless `userID` may use the namespace. Root and the daemon's own user may use all.

@@ -140,7 +140,7 @@ extension StoreConfiguration {
     public static func inspecting(_ directory: String) throws(LarderError) -> StoreConfiguration {
         var shards = 0
         var bytes = 0
-        while let size = FileSystem.size("\(directory)/shard-\(shards)/data.mdb") {
+        while let size = FileSystem.size("\(directory)/shard-\(shards)/data.mdb"), size > 0 {
             bytes = max(bytes, size)
             shards += 1
         }

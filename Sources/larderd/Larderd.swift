@@ -118,7 +118,7 @@ struct Larderd: ParsableCommand {
         try WorkerThread(name: "deadline") {
             Clock.sleep(milliseconds: seconds * 1_000)
             Output.error("larderd: the store did not close within \(seconds) s; what was committed is safe")
-            Process.exitNow(1)
+            Process.exitNow(daemon.hasFailed ? 74 : 1)
         }.detach()
         admin?.stop()
         daemon.stop()

@@ -35,6 +35,16 @@ import Testing
         #expect(queue.count == 1 && queue.bytes == 510)
     }
 
+    /// Small elements do not go by the thousand before a large one: each takes a commit's time.
+    @Test func smallOnesCostSomething() {
+        var queue = FairQueue<String>(capacity: 10_000, minimumCost: 100)
+        for _ in 0..<3 { put(&queue, "large", 400, Self.flood) }
+        for _ in 0..<200 { put(&queue, "small", 1, Self.quiet) }
+        let served = batch(&queue, byteLimit: .max, countLimit: 15, isStrict: false)
+        #expect(served.filter { $0 == "large" }.count == 3)
+        #expect(!queue.hasTaken(upTo: 16) && queue.hasTaken(upTo: 15))
+    }
+
     /// A user with many connections gets no more than one with one.
     @Test func servesUsersEvenly() {
         var queue = FairQueue<String>(capacity: 10_000)

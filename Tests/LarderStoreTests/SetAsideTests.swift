@@ -84,6 +84,23 @@ import Testing
         #expect(try fixture.get(session, component: 0, offset: 0) == chunk(1))
     }
 
+    /// A crash between the renames leaves the others without shard 0: they are set aside, too.
+    @Test func goesOnWhereSettingAsideWasInterrupted() throws {
+        let (fixture, _) = try fixture()
+        fixture.store.close()
+        let directory = fixture.configuration.directory
+        try FileSystem.rename("\(directory)/shard-0", to: "\(directory)/damaged-20260101T000000Z-shard-0")
+        var careful = fixture.configuration
+        careful.onCorruption = .refuse
+        #expect(code { _ = try Store(careful, log: StoreFixture.silent) } == .storeUnusable)
+        #expect(setAside(fixture).count == 1)
+        try fixture.reopen()
+        #expect(setAside(fixture).count == 4)
+        let session = try fixture.session("new")
+        try fixture.put(session, component: 0, offset: 0, tokens: tokens, chunk(1))
+        #expect(try fixture.get(session, component: 0, offset: 0) == chunk(1))
+    }
+
     /// What is not damage is refused whatever the policy, and left as it is.
     @Test func setsNothingElseAside() throws {
         let (fixture, _) = try fixture()

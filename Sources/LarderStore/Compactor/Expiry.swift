@@ -9,6 +9,7 @@ import LarderSystem
 /// forgotten after ``Limits/emptySessionSeconds``.
 final class ExpireMutation: AwaitedMutation<Bool>, Mutation, @unchecked Sendable {
     private let session: UInt64
+    var orderedSession: UInt64? { session }
     private let namespaceTTL: UInt32
     private let seconds: UInt64
     private let counts: SessionCounts

@@ -16,8 +16,9 @@ extension Shard {
         /// The number of its first session.
         var firstSession: UInt64 = 1
 
-        /// Of a shard that takes the place of one that is lost: its sessions get no number that the lost one gave.
-        func replacing() -> Identity { Identity(storeID: storeID, firstSession: Clock.wallSeconds() << 20) }
+        /// Of a shard that takes the place of one that is lost: its sessions get no number that the lost one gave, unless it
+        /// made 4,096 a second ever since 1970. They stay below 2^53, which all that reads JSON can count to.
+        func replacing() -> Identity { Identity(storeID: storeID, firstSession: Clock.wallSeconds() << 12) }
     }
 
     /// Makes a shard's data file, whole or not at all: it is made elsewhere and moved to its place when it is on the disk,
@@ -25,13 +26,16 @@ extension Shard {
     static func create(
         _ directory: String, index: Int, _ identity: Identity, _ configuration: StoreConfiguration
     ) throws {
-        let workshop = "\(directory)/new"
+        let workshop = workshop(directory)
         FileSystem.removeTree(workshop)
         defer { FileSystem.removeTree(workshop) }
         try FileSystem.makeDirectory(workshop)
         try write(workshop, index: index, identity, configuration)
         try FileSpace.replace("\(directory)/data.mdb", with: "\(workshop)/data.mdb")
     }
+
+    /// Where a data file is made.
+    static func workshop(_ directory: String) -> String { "\(directory)/new" }
 
     private static func write(
         _ workshop: String, index: Int, _ identity: Identity, _ configuration: StoreConfiguration
@@ -61,7 +65,7 @@ extension Shard {
     static func removeStrayBlobs(
         _ transaction: borrowing WriteTransaction, _ blobs: Database, next: UInt64
     ) throws {
-        for _ in 0..<Limits.strayBlobs {
+        for _ in 0...Limits.strayBlobs {
             let last = try withUnsafeBytes(of: UInt64.max) {
                 try transaction.last(blobs, notAbove: $0) { key, _ in
                     key.count == 8 ? key.loadUnaligned(as: UInt64.self) : 0

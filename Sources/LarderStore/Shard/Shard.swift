@@ -114,8 +114,12 @@ final class Shard: Sendable {
         let path = "\(directory)/data.mdb"
         do throws(any Error) {
             try FileSystem.makeDirectory(directory)
-            try? FileSystem.remove(Compaction.path(directory))
+            if configuration.frees {
+                try? FileSystem.remove(Compaction.path(directory))
+                FileSystem.removeTree(Self.workshop(directory))
+            }
             if FileSystem.size(path) ?? 0 == 0 {
+                guard configuration.frees else { throw LarderError(.storeUnusable, "\(path) holds nothing") }
                 try Self.create(directory, index: index, identity, configuration)
             }
             let found = try FileCheck.check(path: path)
@@ -136,7 +140,9 @@ final class Shard: Sendable {
             storeID = try Self.identify(
                 transaction, databases.meta, path: path, index: index, shards: configuration.shards)
             let counters = try WriteContext.Counters(transaction, databases.meta)
-            try Self.removeStrayBlobs(transaction, databases.blobs, next: counters.nextBlobID)
+            if configuration.frees {
+                try Self.removeStrayBlobs(transaction, databases.blobs, next: counters.nextBlobID)
+            }
             try NamespaceUsage.forEach(transaction, databases.usage) { quotas.set($1, of: $0, shard: index) }
             try transaction.commit()
             heat.load(heatPath)
@@ -150,14 +156,18 @@ final class Shard: Sendable {
         let names = report.databases.map(\.name).sorted()
         // More than ours may be a later format, which names itself.
         if Set(names).isSuperset(of: Databases.names) { return }
-        let isOurs = 2 * Set(names).intersection(Databases.names).count >= Databases.names.count
+        // A damaged name leaves as many as there were; another format has more or fewer.
+        let isOurs =
+            names.count == Databases.names.count
+            && 2 * Set(names).intersection(Databases.names).count >= Databases.names.count
         let held = names.isEmpty ? "nothing" : names.joined(separator: ", ").clipped
         throw OpeningFailure(
             error: LarderError(
                 .storeUnusable,
                 isOurs
                     ? "\(path) is damaged: it lacks some of a store's databases and holds \(held)"
-                    : "\(path) is an LMDB file, but no Larder store: it holds \(held); choose another directory"),
+                    : "\(path) is an LMDB file, but no store of format \(formatVersion): it holds \(held); choose another "
+                        + "directory, or a program that reads it"),
             isDamage: isOurs)
     }
 

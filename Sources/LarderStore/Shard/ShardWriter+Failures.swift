@@ -26,7 +26,12 @@ extension ShardWriter {
 
     /// Says once that nothing more can be read or written until the store is opened anew.
     func noteFailure(_ error: any Error) {
-        guard !hasFailed, (error as? LMDBError)?.isFatal ?? false else { return }
+        guard !hasFailed else { return }
+        func isFatal(_ error: any Error) -> Bool { (error as? LMDBError)?.isFatal ?? false }
+        var isDead = isFatal(error)
+        // The commit that meets it only says that the write failed.
+        if !isDead { do { _ = try ReadTransaction.renewed(shard.environment) } catch { isDead = isFatal(error) } }
+        guard isDead else { return }
         hasFailed = true
         log.critical(
             "the disk failed while a commit was written; the store must be opened anew, what was committed is safe",

@@ -90,7 +90,10 @@ final class ShardWriter: Sendable {
         onFailure = configuration.onFailure
         noteCommit = configuration.noteCommit
         self.log = log
-        queue = Monitor(Queue(mutations: FairQueue(capacity: queueBytes), mayHaveGraves: configuration.frees))
+        queue = Monitor(
+            Queue(
+                mutations: FairQueue(capacity: queueBytes, minimumCost: Limits.bytesPerCommit / Limits.putsPerCommit),
+                mayHaveGraves: configuration.frees))
         do { usedPages = try shard.usedPages(try ReadTransaction.renewed(shard.environment)) } catch {
             throw LarderError(.storage, "the store could not be read: \(error)")
         }
@@ -130,7 +133,8 @@ final class ShardWriter: Sendable {
             if queue.isStopping { return true }
             queue.mutations.append(mutation, mutation.byteCount, mutation.lane, session: mutation.orderedSession)
             let isLight =
-                queue.mutations.largestHeldBytes >= Limits.heavyLaneBytes
+                mutation.lane != .control
+                && queue.mutations.largestHeldBytes >= Limits.heavyLaneBytes
                 && queue.mutations.heldBytes(mutation.lane) <= Limits.lightLaneBytes
             if isLight { queue.sharedUntil = Clock.deadline(seconds: 1) }
             return false
@@ -144,7 +148,9 @@ final class ShardWriter: Sendable {
 
     /// Raw bytes of a page-out that are to go into one mutation.
     var partBytes: Int {
-        queue.withLock { $0.sharedUntil > Clock.now() } ? Limits.sharedCommitBytes : Limits.pageOutBytes
+        let isShared = queue.withLock { $0.sharedUntil > Clock.now() }
+        // Several of them, of several workers, have room in the queue beside each other.
+        return min(isShared ? Limits.sharedCommitBytes : Limits.pageOutBytes, queueBytes / 8)
     }
 
     /// Queues a mutation and waits for its outcome.
@@ -156,6 +162,13 @@ final class ShardWriter: Sendable {
             throw error
         }
         return try mutation.wait()
+    }
+
+    /// Returns when all that was queued before, accepted page-outs among it, survives power loss.
+    func flush() throws(LarderError) {
+        let mark = queue.withLock { $0.mutations.arrivals }
+        _ = queue.wait { $0.mutations.hasTaken(upTo: mark) || $0.hasStopped ? true : nil }
+        try perform(SyncMutation())
     }
 
     /// Bytes and mutations that wait.
@@ -197,6 +210,7 @@ final class ShardWriter: Sendable {
             if shard.isLowered { returnSpace() }
         }
         do { try shard.environment.synchronise() } catch {
+            noteFailure(error)
             log.error("the last sync failed", metadata: ["error": "\(error)"])
         }
         queue.signal { $0.hasStopped = true }
