@@ -70,7 +70,7 @@ lint:
 # sanitizer finds ends the process that it finds it in. About ten minutes each from nothing, on two cores.
 sanitize: sanitize-address sanitize-thread
 
-sanitize-%: export TSAN_OPTIONS = halt_on_error=1 exitcode=66
+sanitize-%: export TSAN_OPTIONS = halt_on_error=1 exitcode=66 suppressions=$(CURDIR)/Tests/races.suppressions
 sanitize-%: export LSAN_OPTIONS = suppressions=$(CURDIR)/Tests/leaks.suppressions print_suppressions=0
 sanitize-%: deps
 	$(SWIFT) test -c release --sanitize=$* --scratch-path .build-$* --disable-xctest
