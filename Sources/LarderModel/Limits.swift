@@ -57,6 +57,8 @@ public enum Limits {
 
     // The daemon.
 
+    /// Descriptors that the daemon needs for its store, its sockets and a few connections.
+    public static let descriptorsMinimum = 40
     /// Bytes of freed memory that the daemon keeps for its next buffers.
     public static let keptBytes = 64 << 20
     /// Threads that may encode or decode at once, beside helpers: each takes 1.3 MiB of working memory.

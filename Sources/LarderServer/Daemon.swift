@@ -11,7 +11,8 @@ public final class Daemon: Sendable {
         /// True while workers are turned away for maintenance.
         var isDraining = false
         var isStopping = false
-        var hasStoppedListening = false
+        /// True until it listens, and after.
+        var hasStoppedListening = true
     }
 
     let services: Services
@@ -27,6 +28,13 @@ public final class Daemon: Sendable {
     /// Opens the store and the socket. Throws ``LarderError`` that says which of them refused, and why.
     public init(_ configuration: Configuration, log: Logger) throws(LarderError) {
         self.log = log
+        let descriptors = Process.raiseDescriptorLimit()
+        guard descriptors >= Limits.descriptorsMinimum else {
+            throw LarderError(
+                .storage,
+                "the daemon may open \(descriptors) files, too few to serve; raise the limit (ulimit -n, LimitNOFILE) to "
+                    + "\(Limits.descriptorsMinimum) at least")
+        }
         let failure = Monitor(false)
         self.failure = failure
         var stored = configuration.store
@@ -57,7 +65,6 @@ public final class Daemon: Sendable {
             arenas: ArenaBudget(bytes: configuration.arenaBytes), counters: ServerCounters(), metrics: metrics,
             events: EventLog(),
             startedNanoseconds: Clock.now(), configuration: configuration, recorder: recorder)
-        let descriptors = Process.raiseDescriptorLimit()
         let wanted = configuration.maxConnections * (1 + Limits.arenasPerConnection) + 64
         if descriptors < wanted {
             log.warning(
@@ -94,7 +101,9 @@ public final class Daemon: Sendable {
 
     /// Starts to accept connections, on a thread of its own.
     public func start() throws(LarderError) {
+        state.withLock { $0.hasStoppedListening = false }
         do { try WorkerThread(name: "accept") { self.acceptConnections() }.detach() } catch {
+            state.signal { $0.hasStoppedListening = true }
             throw LarderError(.storage, "\(error)")
         }
     }

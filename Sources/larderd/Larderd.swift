@@ -99,9 +99,10 @@ struct Larderd: ParsableCommand {
         let admin: AdminServer?
         do throws(LarderError) {
             daemon = try Daemon(loaded.configuration, log: log)
-            try daemon.start()
             do throws(LarderError) {
+                // First: where workers take all descriptors that there are, it could not get those that it needs.
                 admin = try AdminServer.start(daemon, loaded, metrics: metrics, log: log)
+                try daemon.start()
             } catch {
                 daemon.stop()
                 throw error

@@ -25,8 +25,8 @@ def descriptors(context: Context, result: Result) -> None:
     """Fewer descriptors than peers want: they wait or are refused, others are served, and all are served in the end."""
     for loop in context.range:
         with result.attempt(f"loop {loop}"):
-            # So few that connections with arenas run out of them; the least that a daemon starts with is about 20.
-            limit = random.Random(f"{context.seed}/fd/{loop}").randrange(24, 64)
+            # So few that connections with arenas run out of them; a daemon starts with 40 at least.
+            limit = random.Random(f"{context.seed}/fd/{loop}").randrange(40, 80)
             _descriptors_once(context, result, limit, context.seed + loop)
 
 
