@@ -274,8 +274,6 @@ public enum Limits {
     public static let historySeconds = 20
     /// Bytes of the history's file, whole pages.
     public static let historyBytes = 256 << 10
-    /// Lines of a session's family that one answer shows.
-    public static let familyLines = 2_000
     /// Jobs that are remembered.
     public static let jobs = 32
     /// Chunk records that one look of an inventory reads.

@@ -14,8 +14,7 @@ extension AdminRoute {
         AdminRoute(.get, "/v1/sessions/{session}/tree") { admin, request in
             let id = try request.id("session")
             try request.finishQuery()
-            return try .json(
-                TreeAnswer(session: id, try admin.reader.family(session: id, limit: Limits.familyLines)))
+            return try .json(SessionTree(session: id, try admin.reader.tree(session: id)))
         },
         AdminRoute(.get, "/v1/sessions/{session}/chunks") { admin, request in
             try .json(try ChunkPage(request, admin.reader))
@@ -46,8 +45,8 @@ extension AdminRoute {
     ]
 }
 
-/// A session's family of lines. A fork's line names the line that it left and where.
-struct TreeAnswer: Encodable {
+/// The lines of a session's tree. A fork's line names the line that it left and where.
+struct SessionTree: Encodable {
     struct Line: Encodable {
         let line: UInt64
         let parent: UInt64?
@@ -66,13 +65,14 @@ struct TreeAnswer: Encodable {
     /// False if there are more lines than one answer shows.
     let whole: Bool
 
-    init(session: UInt64, _ family: Family) {
+    init(session: UInt64, _ tree: (lines: [StoredLine], complete: Bool)) {
         self.session = session
-        whole = family.isWhole
+        whole = tree.complete
         // The parent of the topmost line that is shown is not: then it is named all the same.
-        lines = family.lines.map { line in
+        lines = tree.lines.map { line in
             Line(
-                line: line.id, parent: line.parent == 0 ? nil : line.parent, forkedAtTokens: line.forkedAt,
+                line: line.id, parent: line.parent == 0 ? nil : line.parent,
+                forkedAtTokens: line.parent == 0 ? 0 : min(line.offset, Limits.offsetTokens),
                 session: line.session == 0 ? nil : line.session, name: line.session == 0 ? nil : line.name,
                 chunks: line.totals.chunks, rawBytes: line.totals.rawBytes, storedBytes: line.totals.storedBytes,
                 changedSeconds: line.changedSeconds)
