@@ -26,6 +26,7 @@ from math import prod
 from typing import Sequence
 
 import larder
+from larder.wire import numbers
 
 ELEMENT_TYPES = {
     "bfloat16": ("bf16", 2),
@@ -53,10 +54,6 @@ _TOKEN_AXIS = {
     ("OBJECT", 3): 1,
 }
 
-MOST_LAYERS = 4_096
-MOST_TENSORS = 64
-MOST_TOKENS = 1_048_576
-MOST_ROW_BYTES = 1 << 26
 MOST_TEXT = 200
 """Bytes of a layout's description, which is part of a model's revision."""
 
@@ -156,7 +153,7 @@ def layout_of(
     Returns:
         None if the layout is none that is known, or beyond what a model may be: the object is then bytes.
     """
-    if not shapes or len(shapes) != len(dtypes) or len(shapes) > MOST_TENSORS:
+    if not shapes or len(shapes) != len(dtypes) or len(shapes) > numbers.COMPONENTS:
         return None
     tensors = []
     counts = set()
@@ -165,11 +162,11 @@ def layout_of(
         if axis is None or dtype not in ELEMENT_TYPES or min(shape) < 1:
             return None
         tensor = Tensor(tuple(map(int, shape[:axis])), tuple(map(int, shape[axis + 1 :])), dtype)
-        if tensor.layers > MOST_LAYERS or tensor.row_bytes > MOST_ROW_BYTES:
+        if tensor.layers > numbers.LAYERS or tensor.row_bytes > numbers.ROW_BYTES:
             return None
         tensors.append(tensor)
         counts.add(int(shape[axis]))
     layout = Layout(format, tuple(tensors))
-    if len(counts) != 1 or max(counts) > MOST_TOKENS or len(str(layout)) > MOST_TEXT:
+    if len(counts) != 1 or max(counts) > numbers.CHUNK_TOKENS or len(str(layout)) > MOST_TEXT:
         return None
     return layout, counts.pop()

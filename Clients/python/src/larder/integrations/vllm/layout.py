@@ -16,13 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...wire import numbers
+
 #: The least bytes of a chunk: below, what a chunk costs beside its bytes begins to show.
 CHUNK_BYTES = 256 << 10
-#: Raw bytes of a chunk that the protocol allows.
-LARGEST_CHUNK_BYTES = 256 << 20
-#: Layers and row bytes of a component that the protocol allows.
-LARGEST_LAYERS = 4096
-LARGEST_ROW_BYTES = 64 << 20
 
 #: Names of torch's element types on the wire; others are kept as bytes without a structure.
 ELEMENT_TYPES = {
@@ -92,11 +89,11 @@ class Geometry:
 
     def check(self) -> Geometry:
         """Raises ``Unsupported`` if chunks of this shape cannot be kept."""
-        if self.layers > LARGEST_LAYERS or self.chunk_bytes > LARGEST_CHUNK_BYTES:
+        if self.layers > numbers.LAYERS or self.chunk_bytes > numbers.CHUNK_BYTES:
             raise Unsupported(
                 f"a chunk of {self.chunk_tokens} tokens has {self.chunk_bytes} bytes in {self.layers} layers"
             )
-        if self.token_bytes // self.planes > LARGEST_ROW_BYTES:
+        if self.token_bytes // self.planes > numbers.ROW_BYTES:
             raise Unsupported(f"a token has {self.token_bytes} bytes in a layer")
         return self
 
