@@ -117,18 +117,11 @@ class Objects:
         return self.link.run(look, [False] * len(digests))
 
     def _leading(self, connection: Connection, layout: Layout, digests: Sequence[bytes]) -> int:
-        most = connection.client.limits.batch_items
         declared = connection.declared(self.model(layout))
+        namespace = connection.settings.namespace
         known = len(digests)
         for component in range(len(layout.components)):
-            matched = 0
-            while matched < known:
-                part = list(digests[matched : min(known, matched + most)])
-                hits = connection.client.match(connection.settings.namespace, declared, part, component=component)
-                matched += hits
-                if hits < len(part):
-                    break
-            known = matched
+            known = connection.client.match(namespace, declared, digests[:known], component=component)
         return known
 
     # Storing
