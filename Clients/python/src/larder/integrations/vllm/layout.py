@@ -17,19 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...wire import numbers
+from ..elements import element_type_of
 
 #: The least bytes of a chunk: below, what a chunk costs beside its bytes begins to show.
 CHUNK_BYTES = 256 << 10
-
-#: Names of torch's element types on the wire; others are kept as bytes without a structure.
-ELEMENT_TYPES = {
-    "torch.bfloat16": "bf16",
-    "torch.float16": "f16",
-    "torch.float32": "f32",
-    "torch.float8_e4m3fn": "f8e4m3",
-    "torch.float8_e5m2": "f8e5m2",
-    "torch.int8": "i8",
-}
 
 
 class Unsupported(Exception):
@@ -141,7 +132,7 @@ class KVCache:
         element_bytes = first.element_size()
         planes = 2 if split and row_tokens * content % 2 == 0 else 1
         total = len(tensors) * heads * content * element_bytes
-        self.element_type = ELEMENT_TYPES.get(dtype, "bytes")
+        self.element_type = element_type_of(dtype)
         self.dtype = dtype
         self.geometry = Geometry(
             len(tensors),
