@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ... import Client, DeclaredModel, LarderError, Model, Refusal, Session, TooManyConnections, UnknownSession, connect
+from ... import Client, DeclaredModel, LarderError, Model, Refusal, Session, TooManyConnections, connect
 from ..backoff import Backoff
 from ..recent import Recent
 from .naming import Place
@@ -76,6 +76,17 @@ class Link:
         if not isinstance(error, Refusal) or self._client is None or not self._client.is_open:
             self.lost(error)
 
+    def why_failed(self, error: Exception, topic: str, doing: str) -> str:
+        """To be told of what ended some work, as ``failed``: a few words for the counts. A fault of the connector's own
+        is said once, by its topic: it must end neither a thread nor the engine."""
+        if isinstance(error, Unavailable):
+            return "no daemon"
+        if isinstance(error, (LarderError, OSError)):
+            self.failed(error)
+            return type(error).__name__
+        self._tally.warn_once(topic, f"a fault of the connector while it {doing}: {error!r}")
+        return "fault"
+
     def _forget(self) -> None:
         client, self._client = self._client, None
         self._declared.clear()
@@ -98,17 +109,12 @@ class Link:
             declared = self._declared[model] = self.client().declare_model(model)
         return declared
 
-    def session(self, place: Place, name: str, model: Model, create: bool = True) -> Session | None:
-        """Opens a session; None if it does not exist and is not to be created.
+    def session(self, place: Place, name: str, model: Model, create: bool = True) -> Session:
+        """Opens a session. Raises ``UnknownSession`` if it does not exist and is not to be created.
 
         The first one of a namespace sets its salt and time to live, before anything can be put there.
         """
-        try:
-            session = self.client().open_session(place.namespace, name, self.model(model), create)
-        except UnknownSession:
-            if create:
-                raise
-            return None
+        session = self.client().open_session(place.namespace, name, self.model(model), create)
         if place.namespace not in self._places:
             self._settle(place)
         return session

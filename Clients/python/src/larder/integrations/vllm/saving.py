@@ -25,11 +25,10 @@ from ... import (
     PageOut,
     Session,
     ShuttingDown,
-    UnknownSession,
 )
 from ..recent import Recent
 from .cores import leave_the_models_cores
-from .link import Link, Unavailable
+from .link import Link
 from .naming import content_session
 from .plan import SavePlan
 from .pool import Pool
@@ -139,14 +138,8 @@ class Saver:
             begun = time.monotonic()
             try:
                 self._save(save)
-            except Unavailable:
-                self._give_up(save, "no daemon")
-            except (LarderError, OSError) as error:
-                self._link.failed(error)
-                self._give_up(save, type(error).__name__)
-            except Exception as error:  # noqa: BLE001: a fault here must not end the thread, nor the engine.
-                self._tally.warn_once("save", f"a fault of the connector while it saved: {error!r}")
-                self._give_up(save, "fault")
+            except Exception as error:  # noqa: BLE001: whatever it is, the thread goes on.
+                self._give_up(save, self._link.why_failed(error, "save", "saved"))
             finally:
                 self._tally.count("save microseconds", int(1e6 * (time.monotonic() - begun)))
                 with self._lock:
@@ -209,8 +202,6 @@ class Saver:
             self._sessions.move_to_end(key)
             return known.session, known.chunks if known.request_id == plan.request_id else 0
         session = self._link.session(plan.place, name, self._model)
-        if session is None:
-            raise UnknownSession("a session that was to be created is not there")
         self._sessions[key] = Held(session, plan.request_id)
         return session, 0
 
