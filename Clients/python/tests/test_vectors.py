@@ -63,7 +63,10 @@ class VectorTests(unittest.TestCase):
         for ours, theirs in (
             ("NAME_BYTES", "name_bytes"),
             ("COMPONENTS", "components"),
+            ("LAYERS", "layers"),
+            ("ROW_BYTES", "row_bytes"),
             ("GROUP_SIZE", "group_size"),
+            ("CHUNK_TOKENS", "tokens_per_chunk"),
             ("CHUNK_BYTES", "chunk_bytes"),
             ("FRAME_BYTES", "frame_bytes"),
             ("BATCH_ITEMS", "batch_items"),

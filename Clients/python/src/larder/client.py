@@ -58,6 +58,7 @@ from .wire.sessions import (
 
 Q = TypeVar("Q")
 A = TypeVar("A")
+E = TypeVar("E", ModelSummary, NamespaceSummary)
 
 #: Where the daemon listens if nothing else is said.
 DEFAULT_SOCKET = "/run/larder/larder.sock"
@@ -309,20 +310,17 @@ class Client:
 
     def list_models(self) -> Iterator[ModelSummary]:
         """The models of the store, in order of id."""
-        after = 0
-        while True:
-            page = self._ask(LIST_MODELS, After(after)).models
-            for one in page:
-                after = self._rising(one.id, after)
-                yield one
-            if len(page) < numbers.PAGE_ENTRIES:
-                return
+        return self._listed(LIST_MODELS, lambda page: page.models)
 
     def list_namespaces(self) -> Iterator[NamespaceSummary]:
         """The namespaces that this user may use, in order of id."""
+        return self._listed(LIST_NAMESPACES, lambda page: page.namespaces)
+
+    def _listed(self, message: Message[After, A], entries_of: Callable[[A], list[E]]) -> Iterator[E]:
+        """The entries of all pages of a listing that goes on from an entry's id."""
         after = 0
         while True:
-            page = self._ask(LIST_NAMESPACES, After(after)).namespaces
+            page = entries_of(self._ask(message, After(after)))
             for one in page:
                 after = self._rising(one.id, after)
                 yield one

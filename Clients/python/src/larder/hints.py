@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from .model import DeclaredModel
     from .session import Session
 
-#: Limits of the protocol that a daemon clips to: the longest retention and pin, in seconds.
-RETAIN_SECONDS = 86_400
-PIN_SECONDS = 3_600
-
 
 @dataclass(frozen=True)
 class Hint:

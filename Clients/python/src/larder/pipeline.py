@@ -95,10 +95,10 @@ def pipeline(
     """
     free = list(reversed(slots))
     waiting: dict[int, tuple[Part, int]] = {}
-    todo = list(reversed(parts))
-    while todo or waiting:
-        if todo and len(waiting) < window and (free or not todo[-1].is_staged):
-            part = todo.pop()
+    unsent = list(reversed(parts))
+    while unsent or waiting:
+        if unsent and len(waiting) < window and (free or not unsent[-1].is_staged):
+            part = unsent.pop()
             slot = free.pop() if part.is_staged else -1
             waiting[send(part, slot)] = (part, slot)
             continue

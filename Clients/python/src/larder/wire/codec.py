@@ -1,8 +1,7 @@
 """How fields become bytes and back: small codecs that are put together to messages.
 
-Each codec works both ways. Writing raises ``ValueError`` for a value that the wire cannot carry. Reading takes
-nothing on
-trust: whatever the bytes are, it gives a value or raises ``ProtocolViolation``, and it never makes more than the
+Each codec works both ways. Writing raises ``ValueError`` for a value that the wire cannot carry. Reading takes nothing
+on trust: whatever the bytes are, it gives a value or raises ``ProtocolViolation``, and it never makes more than the
 bytes hold.
 """
 
@@ -14,6 +13,7 @@ from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from ..errors import ProtocolViolation
+from .numbers import KEY_BYTES
 
 T = TypeVar("T")
 Buffer = bytes | bytearray | memoryview
@@ -142,13 +142,13 @@ class Enumeration(Scalar[T]):
 
 def _dump_key(value: bytes) -> bytes:
     raw = bytes(value)
-    if len(raw) != 32:
-        raise ValueError(f"a key of {len(raw)} bytes; it has 32")
+    if len(raw) != KEY_BYTES:
+        raise ValueError(f"a key of {len(raw)} bytes; it has {KEY_BYTES}")
     return raw
 
 
-#: A prefix key or a fingerprint: 32 bytes.
-HASH: Scalar[bytes] = Scalar("32s", _dump_key)
+#: A prefix key or a fingerprint.
+HASH: Scalar[bytes] = Scalar(f"{KEY_BYTES}s", _dump_key)
 
 
 class String(Codec[str]):

@@ -62,8 +62,13 @@ RATE_ORIGINS: Final[dict[str, int]] = {"none": 0, "declared": 1, "learned": 2}
 NAME_BYTES: Final = 255
 #: Components of a model.
 COMPONENTS: Final = 64
+#: Layers of a component, and bytes of a token in one plane of one of them.
+LAYERS: Final = 4_096
+ROW_BYTES: Final = 64 << 20
 #: Ranks of a parallel group.
 GROUP_SIZE: Final = 1_024
+#: Tokens of a chunk.
+CHUNK_TOKENS: Final = 1 << 20
 #: Raw bytes of a chunk.
 CHUNK_BYTES: Final = 256 << 20
 #: Most bytes of a frame that this client takes, whatever the daemon says in its handshake.
@@ -76,9 +81,9 @@ BATCH_ITEMS: Final = 4_096
 PAGE_ENTRIES: Final = 1_000
 #: Chunks, and reaches, in the answer to a resume.
 RESUME_CHUNKS: Final = 16_384
+RESUME_REACHES: Final = GROUP_SIZE * COMPONENTS
 #: Lines in the answer to a tree.
 TREE_LINES: Final = 16_384
-RESUME_REACHES: Final = GROUP_SIZE * COMPONENTS
 #: Rows of a report, over all its pages, that this client takes.
 REPORT_ROWS: Final = 1 << 20
 #: Frames of progress before an answer.

@@ -9,6 +9,7 @@ from typing import Any
 
 from larder import LarderError, UnknownSession
 
+from ..said import Said
 from .blob import UnknownState
 from .cache import LlamaCache, Restored
 from .context import RestoreFailed, Unsupported
@@ -40,7 +41,7 @@ class Attachment:
         self.last: Restored | None = None
         self.seconds_saving = 0.0
         self._llama = cache.llama
-        self._logged: set[type[BaseException]] = set()
+        self._said = Said()
         self._retry_at = 0.0
         self._is_dropped = False
         if "eval" in vars(self._llama):
@@ -82,7 +83,7 @@ class Attachment:
         ended = time.monotonic()
         self._retry_at = ended + max(RETRY_SECONDS, RETRY_FACTOR * (ended - started))
         if self.cache.is_connected:
-            self._logged.clear()
+            self._said.all_over()
             _log.warning("connected to Larder again")
 
     def _eval_and_save(self, tokens: Sequence[int]) -> None:
@@ -121,6 +122,5 @@ class Attachment:
             return None
 
     def _log_once(self, error: BaseException) -> None:
-        if type(error) not in self._logged:
-            self._logged.add(type(error))
+        if self._said.note(type(error).__name__) == 1:
             _log.warning("going on without Larder: %s: %s", type(error).__name__, error)

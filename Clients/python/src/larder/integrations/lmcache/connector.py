@@ -26,10 +26,11 @@ from lmcache.v1.memory_management import BytesBufferMemoryObj, MemoryFormat, Mem
 from lmcache.v1.storage_backend.connector import ConnectorAdapter, ConnectorContext, extract_plugin_type
 from lmcache.v1.storage_backend.connector.base_connector import RemoteConnector
 
+from ..elements import torch_name
 from .keys import cache_engine_key_digest, label_of
 from .layout import OPAQUE, Layout, layout_of
 from .link import Link, logger
-from .memory import bytes_of, name_of
+from .memory import bytes_of
 from .objects import Entry, Found, Objects, Wanted
 from .prepare import prepare
 from .settings import Settings
@@ -242,7 +243,7 @@ class LarderConnector(RemoteConnector):
 
     def _layouts(self, context: ConnectorContext) -> dict[bool, list[Layout]]:
         """The layouts that a key's chunk may have; by whether the key is of a single layer."""
-        dtypes = [name_of(dtype) for dtype in self.meta_dtypes]
+        dtypes = [torch_name(dtype) for dtype in self.meta_dtypes]
         shapes = [tuple(shape) for shape in self.meta_shapes]
         whole = layout_of(self.meta_fmt.name, shapes, dtypes)
         single = []
@@ -301,7 +302,7 @@ def _described(memory: MemoryObj) -> tuple[str, list[list[int]], list[str]]:
         return format, [], []
     shapes = memory.meta.shapes or [memory.meta.shape]
     dtypes = memory.meta.dtypes or [memory.meta.dtype]
-    return format, [list(map(int, shape)) for shape in shapes], [name_of(dtype) for dtype in dtypes]
+    return format, [list(map(int, shape)) for shape in shapes], [torch_name(dtype) for dtype in dtypes]
 
 
 def _opaque_memory(allocator: Any, found: Found) -> Optional[MemoryObj]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Iterable
 
-_LONGEST_NAME = 255
-"""Bytes of a session's name."""
+from larder.wire.numbers import NAME_BYTES
 
 
 def _digest(kind: str, fields: Iterable[tuple[str, str]]) -> bytes:
@@ -65,7 +64,7 @@ def session_name(fingerprint: bytes, digest: bytes, label: str) -> str:
     """
     name = hashlib.sha256(fingerprint + digest).hexdigest()
     plain = label.isascii() and label.isprintable() and label
-    return f"{name} {label}" if plain and len(name) + 1 + len(label) <= _LONGEST_NAME else name
+    return f"{name} {label}" if plain and len(name) + 1 + len(label) <= NAME_BYTES else name
 
 
 def label_of(name: str) -> str | None:
@@ -78,6 +77,6 @@ def label_of(name: str) -> str | None:
 
 def model_name(name: str) -> str:
     """A model's name as Larder takes one: itself, or a hash where it is empty, too long or not plain text."""
-    if name and name.isascii() and name.isprintable() and len(name) <= _LONGEST_NAME:
+    if name and name.isascii() and name.isprintable() and len(name) <= NAME_BYTES:
         return name
     return "sha256:" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()

@@ -19,10 +19,11 @@ from lmcache.v1.distributed.l2_adapters.config import L2AdapterConfigBase
 from lmcache.v1.memory_management import MemoryObj
 from lmcache.v1.platform import create_event_notifier
 
+from ..elements import torch_name
 from .keys import object_key_digest
 from .layout import OPAQUE, Layout, layout_of
 from .link import Link
-from .memory import bytes_of, name_of
+from .memory import bytes_of
 from .objects import Entry, Found, Objects, Wanted
 from .prepare import prepare
 from .settings import Settings
@@ -245,7 +246,7 @@ class LarderL2Adapter(L2AdapterInterface):
 def _known(format: str, shapes: Iterable[Any], dtypes: Iterable[Any]) -> tuple[Layout, int]:
     """Layout and tokens of an object; opaque if its shapes say nothing."""
     sizes = [tuple(map(int, shape)) for shape in shapes]
-    return layout_of(format, sizes, [name_of(dtype) for dtype in dtypes]) or (OPAQUE, 0)
+    return layout_of(format, sizes, [torch_name(dtype) for dtype in dtypes]) or (OPAQUE, 0)
 
 
 def _layout(memory: MemoryObj) -> tuple[Layout, int]:

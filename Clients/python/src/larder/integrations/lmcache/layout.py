@@ -26,18 +26,21 @@ from math import prod
 from typing import Sequence
 
 import larder
+from larder.wire import numbers
 
-ELEMENT_TYPES = {
-    "bfloat16": ("bf16", 2),
-    "float16": ("f16", 2),
-    "float32": ("f32", 4),
-    "float64": ("bytes", 8),
-    "float8_e4m3fn": ("f8e4m3", 1),
-    "float8_e5m2": ("f8e5m2", 1),
-    "int8": ("i8", 1),
-    "uint8": ("bytes", 1),
+from ..elements import element_type_of
+
+ELEMENT_BYTES = {
+    "bfloat16": 2,
+    "float16": 2,
+    "float32": 4,
+    "float64": 8,
+    "float8_e4m3fn": 1,
+    "float8_e5m2": 1,
+    "int8": 1,
+    "uint8": 1,
 }
-"""Larder's element type for torch's, and bytes of an element."""
+"""Bytes of an element of the types that are known, by torch's names."""
 
 _TOKEN_AXIS = {
     ("KV_2LTD", 4): 2,
@@ -53,10 +56,6 @@ _TOKEN_AXIS = {
     ("OBJECT", 3): 1,
 }
 
-MOST_LAYERS = 4_096
-MOST_TENSORS = 64
-MOST_TOKENS = 1_048_576
-MOST_ROW_BYTES = 1 << 26
 MOST_TEXT = 200
 """Bytes of a layout's description, which is part of a model's revision."""
 
@@ -86,7 +85,7 @@ class Tensor:
     @property
     def row_bytes(self) -> int:
         """Bytes of one token in one layer."""
-        return prod(self.trailing) * ELEMENT_TYPES[self.dtype][1]
+        return prod(self.trailing) * ELEMENT_BYTES[self.dtype]
 
     def shape(self, tokens: int) -> tuple[int, ...]:
         """The tensor's shape with so many tokens."""
@@ -114,7 +113,7 @@ class Layout:
             larder.Component(
                 name=f"tensor{index}",
                 kind="attention",
-                element_type=ELEMENT_TYPES[tensor.dtype][0],
+                element_type=element_type_of(tensor.dtype),
                 layers=tensor.layers,
                 planes=1,
                 row_bytes=tensor.row_bytes,
@@ -156,20 +155,20 @@ def layout_of(
     Returns:
         None if the layout is none that is known, or beyond what a model may be: the object is then bytes.
     """
-    if not shapes or len(shapes) != len(dtypes) or len(shapes) > MOST_TENSORS:
+    if not shapes or len(shapes) != len(dtypes) or len(shapes) > numbers.COMPONENTS:
         return None
     tensors = []
     counts = set()
     for shape, dtype in zip(shapes, dtypes):
         axis = _TOKEN_AXIS.get((format, len(shape)))
-        if axis is None or dtype not in ELEMENT_TYPES or min(shape) < 1:
+        if axis is None or dtype not in ELEMENT_BYTES or min(shape) < 1:
             return None
         tensor = Tensor(tuple(map(int, shape[:axis])), tuple(map(int, shape[axis + 1 :])), dtype)
-        if tensor.layers > MOST_LAYERS or tensor.row_bytes > MOST_ROW_BYTES:
+        if tensor.layers > numbers.LAYERS or tensor.row_bytes > numbers.ROW_BYTES:
             return None
         tensors.append(tensor)
         counts.add(int(shape[axis]))
     layout = Layout(format, tuple(tensors))
-    if len(counts) != 1 or max(counts) > MOST_TOKENS or len(str(layout)) > MOST_TEXT:
+    if len(counts) != 1 or max(counts) > numbers.CHUNK_TOKENS or len(str(layout)) > MOST_TEXT:
         return None
     return layout, counts.pop()

@@ -10,11 +10,13 @@ import logging
 import os
 import threading
 import time
-from collections import OrderedDict
 from typing import Callable, TypeVar
 
 import larder
 
+from ..backoff import Backoff
+from ..recent import Recent
+from ..said import Said
 from .settings import Settings
 
 logger = logging.getLogger("larder.lmcache")
@@ -35,14 +37,11 @@ class Complaints:
     """Says of each kind of trouble once what it is and what to do; repeats are counted."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counts: dict[str, int] = {}
+        self._said = Said()
 
     def say(self, kind: str, message: str) -> None:
         """Logs an error, unless this kind was said before."""
-        with self._lock:
-            count = self._counts.get(kind, 0) + 1
-            self._counts[kind] = count
+        count = self._said.note(kind)
         if count == 1:
             logger.error("Larder: %s (said once)", message)
         else:
@@ -50,16 +49,13 @@ class Complaints:
 
     def over(self, kind: str, message: str) -> None:
         """Logs that a kind of trouble is over, if it was said."""
-        with self._lock:
-            count = self._counts.pop(kind, 0)
-        if count:
+        if self._said.over(kind):
             logger.warning("Larder: %s", message)
 
     @property
     def counts(self) -> dict[str, int]:
         """How often there was each kind of trouble."""
-        with self._lock:
-            return dict(self._counts)
+        return self._said.counts
 
 
 class SessionIDs:
@@ -68,7 +64,7 @@ class SessionIDs:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._ids: OrderedDict[tuple[str, int, str], int] = OrderedDict()
+        self._ids: Recent[tuple[str, int, str], int] = Recent(MOST_SESSIONS)
 
     def find(self, store: str, model: int, name: str) -> int | None:
         """The id of a session of a store, if it is known."""
@@ -82,8 +78,6 @@ class SessionIDs:
         """Remembers an id."""
         with self._lock:
             self._ids[store, model, name] = id
-            if len(self._ids) > MOST_SESSIONS:
-                self._ids.popitem(last=False)
 
     def forget(self, store: str, model: int, name: str) -> bool:
         """Forgets an id, which the daemon does not know any more; true if it was known here."""
@@ -100,16 +94,13 @@ class Connection:
         self.process = os.getpid()
         self.client = larder.connect(settings.socket or None, name="lmcache", timeout=settings.timeout_seconds)
         self._ids = ids
-        self._models: OrderedDict[larder.Model, larder.DeclaredModel] = OrderedDict()
+        self._models: Recent[larder.Model, larder.DeclaredModel] = Recent(MOST_MODELS)
 
     def declared(self, model: larder.Model) -> larder.DeclaredModel:
         """The declared model; declares it where it is not. Raises ``larder.LarderError``."""
         found = self._models.get(model)
         if found is None:
-            found = self.client.declare_model(model)
-            self._models[model] = found
-            if len(self._models) > MOST_MODELS:
-                self._models.popitem(last=False)
+            found = self._models[model] = self.client.declare_model(model)
         return found
 
     def session(self, model: larder.DeclaredModel, name: str, *, create: bool) -> larder.Session:
@@ -147,8 +138,7 @@ class Link:
         self._mine = threading.local()
         self._lock = threading.Lock()
         self._all: set[Connection] = set()
-        self._pause = 0.0
-        self._silent_until = 0.0
+        self._backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         self._is_closed = False
 
     def run(self, operation: Callable[[Connection], T], otherwise: T) -> T:
@@ -183,7 +173,7 @@ class Link:
     @property
     def is_down(self) -> bool:
         """True while nothing is tried, because the daemon was found gone."""
-        return time.monotonic() < self._silent_until
+        return self._backoff.is_waiting
 
     def close(self) -> None:
         """Closes all connections; what runs on them ends as a miss."""
@@ -201,9 +191,6 @@ class Link:
             return None
         try:
             connection = Connection(self.settings, self._ids)
-        except larder.LarderError as error:
-            self._lost(error)
-            return None
         except Exception as error:  # noqa: BLE001 - nothing may reach the engine
             self._lost(error)
             return None
@@ -212,7 +199,7 @@ class Link:
                 connection.close()
                 return None
             self._all.add(connection)
-            self._pause = 0.0
+            self._backoff.succeeded()
         self._mine.connection = connection
         self.complaints.over("daemon", f"the daemon is back: {connection.client.server_name}")
         return connection
@@ -225,8 +212,7 @@ class Link:
 
     def _lost(self, error: Exception) -> None:
         with self._lock:
-            self._pause = min(max(self._pause * 2, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
-            self._silent_until = time.monotonic() + self._pause
+            self._backoff.failed()
             if self._is_closed:
                 return
         self.complaints.say(

@@ -10,8 +10,3 @@ def bytes_of(memory: Any) -> memoryview:
     view = memoryview(memory.byte_array)
     # A view of a ctypes array says '<B', which is not the same as 'B' to a copy between views.
     return view if view.format == "B" and view.ndim == 1 else view.cast("B")
-
-
-def name_of(dtype: Any) -> str:
-    """Torch's name of a type, such as ``bfloat16``."""
-    return str(dtype).removeprefix("torch.")

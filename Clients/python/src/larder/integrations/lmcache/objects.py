@@ -92,6 +92,11 @@ class Objects:
             self._models[layout] = model
         return model
 
+    def _home(self, connection: Connection, layout: Layout, digest: bytes, label: str) -> tuple[larder.DeclaredModel, str]:
+        """The model of an object, declared, and the name of its session."""
+        declared = connection.declared(self.model(layout))
+        return declared, keys.session_name(declared.fingerprint, digest, label)
+
     def layouts(self) -> list[Layout]:
         """The layouts that were used so far."""
         return list(self._models)
@@ -117,18 +122,11 @@ class Objects:
         return self.link.run(look, [False] * len(digests))
 
     def _leading(self, connection: Connection, layout: Layout, digests: Sequence[bytes]) -> int:
-        most = connection.client.limits.batch_items
         declared = connection.declared(self.model(layout))
+        namespace = connection.settings.namespace
         known = len(digests)
         for component in range(len(layout.components)):
-            matched = 0
-            while matched < known:
-                part = list(digests[matched : min(known, matched + most)])
-                hits = connection.client.match(connection.settings.namespace, declared, part, component=component)
-                matched += hits
-                if hits < len(part):
-                    break
-            known = matched
+            known = connection.client.match(namespace, declared, digests[:known], component=component)
         return known
 
     # Storing
@@ -155,8 +153,7 @@ class Objects:
         sessions: dict[int, larder.Session] = {}
         for index in indices:
             entry = entries[index]
-            declared = connection.declared(self.model(entry.layout))
-            name = keys.session_name(declared.fingerprint, entry.digest, entry.label)
+            declared, name = self._home(connection, entry.layout, entry.digest, entry.label)
             sessions[index] = connection.session(declared, name, create=True)
             chunks = _chunks(entry)
             owners += [index] * len(chunks)
@@ -186,8 +183,7 @@ class Objects:
         self, connection: Connection, entry: Entry, session: larder.Session, fault: larder.LarderError
     ) -> bool:
         """Makes way for an object that could not be stored; true if it is to be tried again."""
-        declared = connection.declared(self.model(entry.layout))
-        name = keys.session_name(declared.fingerprint, entry.digest, entry.label)
+        declared, name = self._home(connection, entry.layout, entry.digest, entry.label)
         if isinstance(fault, larder.UnknownSession):
             # It was idle so long that the store forgot it, or somebody dropped it.
             connection.forget(declared, name)
@@ -244,8 +240,7 @@ class Objects:
         return loaded
 
     def _find(self, connection: Connection, want: Wanted) -> Found | None:
-        declared = connection.declared(self.model(want.layout))
-        name = keys.session_name(declared.fingerprint, want.digest, want.label)
+        declared, name = self._home(connection, want.layout, want.digest, want.label)
         try:
             session = connection.session(declared, name, create=False)
             resume = session.resume()
@@ -291,8 +286,7 @@ class Objects:
         def forget(connection: Connection) -> int:
             removed = 0
             for layout in layouts:
-                declared = connection.declared(self.model(layout))
-                name = keys.session_name(declared.fingerprint, digest, label)
+                declared, name = self._home(connection, layout, digest, label)
                 connection.forget(declared, name)
                 try:
                     session = connection.session(declared, name, create=False)

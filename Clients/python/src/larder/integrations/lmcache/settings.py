@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Mapping
+
+from larder.wire.numbers import ACKNOWLEDGEMENTS, ENCODING_CHOICES, NAME_BYTES, Acknowledgement, EncodingChoice
+
+from ..options import read_options
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,8 @@ class Settings:
     namespace: str = "lmcache"
     weights: str = ""
     timeout_seconds: float = 5.0
-    acknowledgement: str = "committed"
-    encoding: str = "auto"
+    acknowledgement: Acknowledgement = "committed"
+    encoding: EncodingChoice = "auto"
     ttl_seconds: int = -1
     loads: int = 2
     stores: int = 1
@@ -42,19 +46,7 @@ class Settings:
         Raises:
             ValueError: an option that there is not, or one out of its bounds; the message names it.
         """
-        known = {field.name: field for field in fields(cls)}
-        values: dict[str, Any] = {}
-        for name, value in options.items():
-            if name not in known:
-                raise ValueError(f"Larder has no option {name!r}; it has {', '.join(sorted(known))}")
-            kind = type(known[name].default)
-            if isinstance(value, bool) or (kind is str and not isinstance(value, str)):
-                raise ValueError(f"Larder's option {name!r} is a {kind.__name__}, not {value!r}")
-            try:
-                values[name] = kind(value)
-            except (TypeError, ValueError):
-                raise ValueError(f"Larder's option {name!r} is a {kind.__name__}, not {value!r}") from None
-        settings = cls(**values)
+        settings = read_options(cls, options)
         settings._check()
         return settings
 
@@ -64,12 +56,11 @@ class Settings:
                 raise ValueError(f"Larder's option {name!r} is {getattr(self, name)!r}; it {rule}")
 
         demand(0.05 <= self.timeout_seconds <= 600, "timeout_seconds", "is from 0.05 to 600")
-        demand(self.acknowledgement in ("accepted", "committed", "durable"), "acknowledgement",
-               "is accepted, committed or durable")
-        demand(self.encoding in ("auto", "raw", "lz4", "cascade"), "encoding", "is auto, raw, lz4 or cascade")
+        demand(self.acknowledgement in ACKNOWLEDGEMENTS, "acknowledgement", "is accepted, committed or durable")
+        demand(self.encoding in ENCODING_CHOICES, "encoding", "is auto, raw, lz4 or cascade")
         demand(-1 <= self.ttl_seconds < 1 << 32, "ttl_seconds",
                "is from 0 to 4294967295, or -1 for the namespace's own")
         demand(1 <= self.loads <= 64, "loads", "is from 1 to 64")
         demand(1 <= self.stores <= 64, "stores", "is from 1 to 64")
-        demand(0 < len(self.namespace.encode()) <= 255, "namespace", "has 1 to 255 bytes")
-        demand(len(self.weights.encode()) <= 255, "weights", "has up to 255 bytes")
+        demand(0 < len(self.namespace.encode()) <= NAME_BYTES, "namespace", "has 1 to 255 bytes")
+        demand(len(self.weights.encode()) <= NAME_BYTES, "weights", "has up to 255 bytes")

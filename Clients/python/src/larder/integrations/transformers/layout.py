@@ -30,6 +30,7 @@ from transformers.cache_utils import (
 
 import larder
 
+from ..elements import element_type_of
 from .fingerprint import CHAIN_BYTES
 
 _FULL = (DynamicLayer, LinearAttentionAndFullAttentionLayer)
@@ -37,7 +38,7 @@ _SLIDING = (DynamicSlidingWindowLayer, LinearAttentionAndSlidingWindowAttentionL
 _RECURRENT = (
     LinearAttentionLayer, LinearAttentionAndFullAttentionLayer, LinearAttentionAndSlidingWindowAttentionLayer,
 )
-_ELEMENTS = {torch.bfloat16: "bf16", torch.float16: "f16", torch.float32: "f32", torch.float64: "bytes"}
+_ELEMENTS = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
 
 Piece = tuple[int, int, torch.Tensor]
 """A chunk that was loaded: its offset, its tokens, its bytes."""
@@ -72,7 +73,7 @@ class KeyValues:
         return larder.Component(
             name=name,
             kind="sliding" if self.window else "attention",
-            element_type=_ELEMENTS[self.dtype],
+            element_type=element_type_of(self.dtype),
             layers=len(self.layers),
             planes=len(self.names),
             row_bytes=self.heads * self.width * self.dtype.itemsize,
@@ -130,7 +131,7 @@ class States:
         return larder.Component(
             name=name,
             kind="recurrent",
-            element_type=_ELEMENTS[self.dtype],
+            element_type=element_type_of(self.dtype),
             layers=len(self.places),
             planes=1,
             row_bytes=prod(self.shape) * self.dtype.itemsize,

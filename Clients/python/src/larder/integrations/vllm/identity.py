@@ -10,10 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import Any, cast
+from typing import Any
 
 from ...model import Component, Model
-from ...wire.numbers import ElementType
 from .layout import KVCache, Unsupported
 
 #: Files that hold weights.
@@ -111,7 +110,7 @@ def model_of(cache: KVCache, facts: dict[str, Any], name: str, weights: str, gro
     component = Component(
         f"attention-{own}",
         kind="attention",
-        element_type=cast(ElementType, cache.element_type),
+        element_type=cache.element_type,
         layers=geometry.layers,
         planes=geometry.planes,
         row_bytes=geometry.token_bytes // geometry.planes,

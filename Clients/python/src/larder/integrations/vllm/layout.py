@@ -16,23 +16,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...wire import numbers
+from ..elements import element_type_of
+
 #: The least bytes of a chunk: below, what a chunk costs beside its bytes begins to show.
 CHUNK_BYTES = 256 << 10
-#: Raw bytes of a chunk that the protocol allows.
-LARGEST_CHUNK_BYTES = 256 << 20
-#: Layers and row bytes of a component that the protocol allows.
-LARGEST_LAYERS = 4096
-LARGEST_ROW_BYTES = 64 << 20
-
-#: Names of torch's element types on the wire; others are kept as bytes without a structure.
-ELEMENT_TYPES = {
-    "torch.bfloat16": "bf16",
-    "torch.float16": "f16",
-    "torch.float32": "f32",
-    "torch.float8_e4m3fn": "f8e4m3",
-    "torch.float8_e5m2": "f8e5m2",
-    "torch.int8": "i8",
-}
 
 
 class Unsupported(Exception):
@@ -92,11 +80,11 @@ class Geometry:
 
     def check(self) -> Geometry:
         """Raises ``Unsupported`` if chunks of this shape cannot be kept."""
-        if self.layers > LARGEST_LAYERS or self.chunk_bytes > LARGEST_CHUNK_BYTES:
+        if self.layers > numbers.LAYERS or self.chunk_bytes > numbers.CHUNK_BYTES:
             raise Unsupported(
                 f"a chunk of {self.chunk_tokens} tokens has {self.chunk_bytes} bytes in {self.layers} layers"
             )
-        if self.token_bytes // self.planes > LARGEST_ROW_BYTES:
+        if self.token_bytes // self.planes > numbers.ROW_BYTES:
             raise Unsupported(f"a token has {self.token_bytes} bytes in a layer")
         return self
 
@@ -144,7 +132,7 @@ class KVCache:
         element_bytes = first.element_size()
         planes = 2 if split and row_tokens * content % 2 == 0 else 1
         total = len(tensors) * heads * content * element_bytes
-        self.element_type = ELEMENT_TYPES.get(dtype, "bytes")
+        self.element_type = element_type_of(dtype)
         self.dtype = dtype
         self.geometry = Geometry(
             len(tensors),

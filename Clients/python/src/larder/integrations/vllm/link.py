@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
-from ... import Client, DeclaredModel, LarderError, Model, Refusal, Session, TooManyConnections, UnknownSession, connect
+from ... import Client, DeclaredModel, LarderError, Model, Refusal, Session, TooManyConnections, connect
+from ..backoff import Backoff
+from ..recent import Recent
 from .naming import Place
 from .tally import Tally
 
@@ -38,10 +38,9 @@ class Link:
         self._tally = tally
         self._ttl_seconds = ttl_seconds
         self._client: Client | None = None
-        self._retry_at = 0.0
-        self._pause = FIRST_RETRY_SECONDS
+        self._backoff = Backoff(FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS)
         self._declared: dict[Model, DeclaredModel] = {}
-        self._places: set[str] = set()
+        self._places: Recent[str, None] = Recent(KNOWN_PLACES)
         #: Counts connections: what was opened with an earlier one is gone.
         self.generation = 0
 
@@ -49,7 +48,7 @@ class Link:
         """The connection, made anew if need be. Raises ``Unavailable``."""
         if self._client is not None and self._client.is_open:
             return self._client
-        if time.monotonic() < self._retry_at:
+        if self._backoff.is_waiting:
             raise Unavailable
         self._forget()
         try:
@@ -58,7 +57,7 @@ class Link:
             self.lost(error)
             raise Unavailable from error
         self.generation += 1
-        self._pause = FIRST_RETRY_SECONDS
+        self._backoff.succeeded()
         self._tally.settled("daemon", f"the daemon is back ({self._name})")
         return self._client
 
@@ -69,14 +68,24 @@ class Link:
         self._tally.warn_once(
             "daemon", f"no daemon{busy}: {error}. The engine goes on and computes; the connection is tried again"
         )
-        self._retry_at = time.monotonic() + self._pause
-        self._pause = min(2 * self._pause, LAST_RETRY_SECONDS)
+        self._backoff.failed()
         self._forget()
 
     def failed(self, error: BaseException) -> None:
         """To be told of every error: those that end a connection end it; a refusal does not."""
         if not isinstance(error, Refusal) or self._client is None or not self._client.is_open:
             self.lost(error)
+
+    def why_failed(self, error: Exception, topic: str, doing: str) -> str:
+        """To be told of what ended some work, as ``failed``: a few words for the counts. A fault of the connector's own
+        is said once, by its topic: it must end neither a thread nor the engine."""
+        if isinstance(error, Unavailable):
+            return "no daemon"
+        if isinstance(error, (LarderError, OSError)):
+            self.failed(error)
+            return type(error).__name__
+        self._tally.warn_once(topic, f"a fault of the connector while it {doing}: {error!r}")
+        return "fault"
 
     def _forget(self) -> None:
         client, self._client = self._client, None
@@ -90,7 +99,7 @@ class Link:
 
     def close(self) -> None:
         """Ends the connection for good."""
-        self._retry_at = float("inf")
+        self._backoff.stop()
         self._forget()
 
     def model(self, model: Model) -> DeclaredModel:
@@ -100,17 +109,12 @@ class Link:
             declared = self._declared[model] = self.client().declare_model(model)
         return declared
 
-    def session(self, place: Place, name: str, model: Model, create: bool = True) -> Session | None:
-        """Opens a session; None if it does not exist and is not to be created.
+    def session(self, place: Place, name: str, model: Model, create: bool = True) -> Session:
+        """Opens a session. Raises ``UnknownSession`` if it does not exist and is not to be created.
 
         The first one of a namespace sets its salt and time to live, before anything can be put there.
         """
-        try:
-            session = self.client().open_session(place.namespace, name, self.model(model), create)
-        except UnknownSession:
-            if create:
-                raise
-            return None
+        session = self.client().open_session(place.namespace, name, self.model(model), create)
         if place.namespace not in self._places:
             self._settle(place)
         return session
@@ -122,6 +126,4 @@ class Link:
             client.configure_namespace(place.namespace, salt=place.salt)
         if self._ttl_seconds and not policy.ttl_seconds:
             client.configure_namespace(place.namespace, ttl_seconds=self._ttl_seconds)
-        if len(self._places) >= KNOWN_PLACES:
-            self._places.clear()
-        self._places.add(place.namespace)
+        self._places[place.namespace] = None

@@ -14,7 +14,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from ... import LarderError, Miss, Model, PageIn, PageOut, Session
+from ... import LarderError, Miss, Model, PageIn, PageOut, Session, UnknownSession
 from .cores import leave_the_models_cores
 from .layout import KVCache
 from .link import Link, Unavailable
@@ -124,13 +124,8 @@ class Loader:
                 why = self._load(load)
             except LoadFailed as failure:
                 why = str(failure)
-            except Unavailable:
-                why = "no daemon"
-            except (LarderError, OSError) as error:
-                self._link.failed(error)
-                why = type(error).__name__
-            except Exception as error:  # noqa: BLE001: a fault here must not end the thread, nor the engine.
-                self._tally.warn_once("load", f"a fault of the connector while it loaded: {error!r}")
+            except Exception as error:  # noqa: BLE001: whatever it is, the thread goes on.
+                why = self._link.why_failed(error, "load", "loaded")
             finally:
                 self._tally.count("load microseconds", int(1e6 * (time.monotonic() - begun)))
                 self._over(load, why)
@@ -152,12 +147,10 @@ class Loader:
         plan = load.plan
         client = self._link.client()
         self._pool.attach(client, self._link.generation)
-        session = self._link.session(plan.place, plan.session, self._model, create=False)
-        own = session is None
-        if session is None:
-            session = self._link.session(plan.place, next(self._names), self._model)
-            if session is None:
-                raise LoadFailed("no session")
+        try:
+            session, own = self._link.session(plan.place, plan.session, self._model, create=False), False
+        except UnknownSession:
+            session, own = self._link.session(plan.place, next(self._names), self._model), True
         try:
             why = self._waves(load, session, own)
             # What follows only tidies up: the request need not wait for it.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ... import LarderError, Model
-from .link import Link, Unavailable
+from .link import Link
 from .naming import Place
 from .tally import Tally
 
@@ -72,15 +72,10 @@ class Lookups:
         while (lookup := self._queue.get()) is not None:
             try:
                 lookup.matched = self._matched(lookup)
-            except Unavailable:
-                lookup.why = "no daemon"
-            except (LarderError, OSError) as error:
-                self._link.failed(error)
-                lookup.why = type(error).__name__
-                self._tally.warn_once("lookup", f"nothing can be looked up: {error}")
-            except Exception as error:  # noqa: BLE001: a fault here must not end the thread, nor the engine.
-                lookup.why = "fault"
-                self._tally.warn_once("lookup fault", f"a fault of the connector while it looked up: {error!r}")
+            except Exception as error:  # noqa: BLE001: whatever it is, the thread goes on.
+                lookup.why = self._link.why_failed(error, "lookup fault", "looked up")
+                if isinstance(error, (LarderError, OSError)):
+                    self._tally.warn_once("lookup", f"nothing can be looked up: {error}")
             finally:
                 lookup.done.set()
         self._link.close()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
+
+from ..options import read_options
 
 #: A request id that names its session: ``session:NAME`` or ``session:NAME:whatever``. Servers put a prefix before an id
 #: that came with a request, and a suffix behind it.
@@ -50,12 +52,7 @@ class Options:
     @classmethod
     def parse(cls, given: Mapping[str, Any] | None) -> Options:
         """Reads ``kv_connector_extra_config``. Raises ``ValueError`` that names the option and what it may be."""
-        given = dict(given or {})
-        known = {one.name: one for one in fields(cls)}
-        unknown = sorted(set(given) - set(known))
-        if unknown:
-            raise ValueError(f"no option {unknown[0]!r}; there are {', '.join(sorted(known))}")
-        options = cls(**{name: _converted(name, value, known[name].default) for name, value in given.items()})
+        options = read_options(cls, given or {})
         options._check()
         return options
 
@@ -82,25 +79,3 @@ class Options:
                 raise ValueError("session_pattern has no group (?P<session>...)")
         except re.error as error:
             raise ValueError(f"session_pattern is no regular expression: {error}") from None
-
-
-def _converted(name: str, value: Any, default: Any) -> Any:
-    """The value as the type of the option's default. Numbers may come as text, as command lines give them."""
-    kind = type(default)
-    if kind is bool:
-        if isinstance(value, bool):
-            return value
-        raise ValueError(f"{name} is {value!r}; it is true or false")
-    if kind is str:
-        if isinstance(value, str):
-            return value
-        raise ValueError(f"{name} is {value!r}; it is a string")
-    if isinstance(value, bool):
-        raise ValueError(f"{name} is {value!r}; it is a number")
-    try:
-        number = kind(value)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{name} is {value!r}; it is a number") from None
-    if number != number:
-        raise ValueError(f"{name} is {value!r}; it is a number")
-    return number

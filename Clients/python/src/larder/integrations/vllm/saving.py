@@ -10,7 +10,6 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 from ... import (
@@ -26,10 +25,10 @@ from ... import (
     PageOut,
     Session,
     ShuttingDown,
-    UnknownSession,
 )
+from ..recent import Recent
 from .cores import leave_the_models_cores
-from .link import Link, Unavailable
+from .link import Link
 from .naming import content_session
 from .plan import SavePlan
 from .pool import Pool
@@ -40,8 +39,9 @@ OPEN_SESSIONS = 1024
 #: Attempts at chunks that the daemon is too busy for, and the pause between them.
 BUSY_ATTEMPTS = 5
 BUSY_PAUSE_SECONDS = 0.05
-#: Requests for which it is remembered that a chunk is missing, so that later ones are not kept in vain.
-REMEMBERED_GAPS = 4096
+#: Requests for which it is remembered that a chunk is missing, so that later ones are not kept in vain; and those whose
+#: session was renamed.
+REMEMBERED_REQUESTS = 4096
 
 
 @dataclass
@@ -82,9 +82,9 @@ class Saver:
         self.pool = Pool(slots * chunk_bytes, tally)
         self._lock = threading.Lock()
         self._free = list(range(slots - 1, -1, -1))
-        self._gaps: OrderedDict[str, None] = OrderedDict()
-        self._renamed: OrderedDict[str, str] = OrderedDict()
-        self._sessions: OrderedDict[tuple[str, str], Held] = OrderedDict()
+        self._gaps: Recent[str, None] = Recent(REMEMBERED_REQUESTS)
+        self._renamed: Recent[str, str] = Recent(REMEMBERED_REQUESTS)
+        self._sessions: Recent[tuple[str, str], Held] = Recent(OPEN_SESSIONS)
         self._generation = -1
         self._queue: queue.SimpleQueue[Save | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="larder-save", daemon=True)
@@ -101,7 +101,7 @@ class Saver:
                 return None
             room = min(len(self._free), plan.count)
             if room < plan.count:
-                self._gap(plan.request_id)
+                self._gaps[plan.request_id] = None
                 self._tally.count("chunks not saved: no room", plan.count - room)
                 self._tally.warn_once(
                     "room", "state is made faster than it is stored, so some of it is not; raise save_buffer_bytes"
@@ -117,7 +117,7 @@ class Saver:
         """Gives back slots that were not filled."""
         with self._lock:
             self._free.extend(save.slots)
-            self._gap(save.plan.request_id)
+            self._gaps[save.plan.request_id] = None
 
     def forget(self, request_ids: set[str]) -> None:
         """Requests that have ended."""
@@ -130,11 +130,6 @@ class Saver:
         self._queue.put(None)
         self._thread.join(seconds)
 
-    def _gap(self, request_id: str) -> None:
-        self._gaps[request_id] = None
-        while len(self._gaps) > REMEMBERED_GAPS:
-            self._gaps.popitem(last=False)
-
     # Its own thread.
 
     def _run(self) -> None:
@@ -143,14 +138,8 @@ class Saver:
             begun = time.monotonic()
             try:
                 self._save(save)
-            except Unavailable:
-                self._give_up(save, "no daemon")
-            except (LarderError, OSError) as error:
-                self._link.failed(error)
-                self._give_up(save, type(error).__name__)
-            except Exception as error:  # noqa: BLE001: a fault here must not end the thread, nor the engine.
-                self._tally.warn_once("save", f"a fault of the connector while it saved: {error!r}")
-                self._give_up(save, "fault")
+            except Exception as error:  # noqa: BLE001: whatever it is, the thread goes on.
+                self._give_up(save, self._link.why_failed(error, "save", "saved"))
             finally:
                 self._tally.count("save microseconds", int(1e6 * (time.monotonic() - begun)))
                 with self._lock:
@@ -161,7 +150,7 @@ class Saver:
     def _give_up(self, save: Save, why: str) -> None:
         self._tally.count(f"chunks not saved: {why}", save.plan.count)
         with self._lock:
-            self._gap(save.plan.request_id)
+            self._gaps[save.plan.request_id] = None
 
     def _save(self, save: Save) -> None:
         plan = save.plan
@@ -196,7 +185,7 @@ class Saver:
                 failed = self._put(session, save, failed[0])
         elif isinstance(error, (Conflict, Overlap)):
             name = content_session(plan.keys[chunk])
-            self._rename(plan.request_id, name)
+            self._renamed[plan.request_id] = name
             session, _ = self._session(plan, name)
             self._tally.count("sessions branched")
             failed = self._put(session, save, 0)
@@ -213,22 +202,13 @@ class Saver:
             self._sessions.move_to_end(key)
             return known.session, known.chunks if known.request_id == plan.request_id else 0
         session = self._link.session(plan.place, name, self._model)
-        if session is None:
-            raise UnknownSession("a session that was to be created is not there")
         self._sessions[key] = Held(session, plan.request_id)
-        while len(self._sessions) > OPEN_SESSIONS:
-            self._sessions.popitem(last=False)
         return session, 0
 
     def _held(self, plan: SavePlan, name: str, chunks: int) -> None:
         key = (plan.place.namespace, name)
         if key in self._sessions:
             self._sessions[key] = Held(self._sessions[key].session, plan.request_id, chunks)
-
-    def _rename(self, request_id: str, name: str) -> None:
-        self._renamed[request_id] = name
-        while len(self._renamed) > REMEMBERED_GAPS:
-            self._renamed.popitem(last=False)
 
     def _put(self, session: Session, save: Save, start: int) -> tuple[int, LarderError] | None:
         """Puts the chunks from ``start`` on, those before ``plan.first`` by their keys. The first that failed, or

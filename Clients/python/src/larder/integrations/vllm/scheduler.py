@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ... import Model
+from ..recent import Recent
 from .keys import KeyChain, adapter_context
 from .link import Link
 from .lookup import Lookup, Lookups
@@ -90,7 +91,7 @@ class SchedulerHalf:
         self._tracked: dict[str, Tracked] = {}
         self._plans: list[LoadPlan] = []
         self._salts: dict[str, Place] = {}
-        self._adapters: dict[tuple[str, str], bytes] = {}
+        self._adapters: Recent[tuple[str, str], bytes] = Recent(ADAPTERS)
         self._bad: dict[bytes, float] = {}
         link = Link(options.socket, "vllm scheduler", options.lookup_timeout_seconds, self.tally, options.ttl_seconds)
         self._lookups = Lookups(link, self.tally)
@@ -299,7 +300,5 @@ class SchedulerHalf:
                     "name and path are identity enough",
                 )
                 return None
-            if len(self._adapters) >= ADAPTERS:
-                self._adapters.clear()
             self._adapters[name] = context
         return context

@@ -7,10 +7,10 @@ import threading
 import time
 from collections import Counter
 
+from ..said import Said
+
 #: Seconds between two log lines of counts, if anything was counted.
 REPORT_SECONDS = 60.0
-#: Different warnings that are told apart.
-WARNINGS = 256
 
 
 class Tally:
@@ -21,7 +21,7 @@ class Tally:
         self._half = half
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
-        self._said: set[str] = set()
+        self._said = Said()
         self._next_report = time.monotonic() + REPORT_SECONDS
         self._reported: Counter[str] = Counter()
 
@@ -37,19 +37,13 @@ class Tally:
 
     def warn_once(self, topic: str, text: str) -> None:
         """Says a warning, unless there was one of the topic since it was last ``settled``."""
-        with self._lock:
-            if topic in self._said or len(self._said) >= WARNINGS:
-                return
-            self._said.add(topic)
-        self._log.warning("Larder: %s", text)
+        if self._said.note(topic) == 1:
+            self._log.warning("Larder: %s", text)
 
     def settled(self, topic: str, text: str) -> None:
         """Says that what a topic warned of is over."""
-        with self._lock:
-            if topic not in self._said:
-                return
-            self._said.discard(topic)
-        self._log.info("Larder: %s", text)
+        if self._said.over(topic):
+            self._log.info("Larder: %s", text)
 
     def info(self, text: str) -> None:
         """Says something that is no trouble."""
