@@ -152,7 +152,8 @@ class Engine:
             start_new_session=True,
         )
         self._lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         self._tell(given)
         assert self._answer() == "ready"
 
@@ -215,6 +216,10 @@ class Engine:
         except (OSError, subprocess.TimeoutExpired):
             pass
         self.kill()
+        self._reader.join(10)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self._log.close()
 
     def __enter__(self) -> Engine:
         return self
