@@ -1,10 +1,10 @@
 // The AVX-512 kernel of the cascade: 64 values at a time. VBMI2 has the two steps that others lack, as compress and
 // expand of bytes, and VBMI has byte shuffles across two registers.
 //
-// NOT YET RUN ON REAL HARDWARE: no machine at hand has AVX-512. The file was compiled against scalar stand-ins for
-// its 512-bit intrinsics, written from Intel's manual, and then equalled the other kernels bit for bit, also under the
-// address sanitizer. CascadeDispatch.c offers it only where the processor and the system say they have everything it
-// needs; there the tests, which run every kernel on offer, check the real thing. Its speed is unknown.
+// It was written where no machine had AVX-512: compiled against scalar stand-ins for its 512-bit intrinsics, written from
+// Intel's manual, it equalled the other kernels bit for bit, also under the address sanitizer. On Zen 4 the tests, which
+// run every kernel on offer, passed (2026-11-25). CascadeDispatch.c offers it only where the processor and the system say
+// that they have everything it needs.
 
 #include "CascadeInternal.h"
 

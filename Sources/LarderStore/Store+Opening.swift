@@ -52,7 +52,7 @@ extension Store {
             FileSystem.size("\(configuration.directory)/shard-\($0)/data.mdb") ?? 0 > 0
         }
         let isNew = !held.contains(true)
-        try requireWhole(held, configuration, log)
+        let missing = try requireWhole(held, configuration)
         var identity = Shard.Identity(storeID: StoreID())
         for index in 0..<configuration.shards {
             let directory = "\(configuration.directory)/shard-\(index)"
@@ -62,6 +62,12 @@ extension Store {
             if index == 0 {
                 identity.storeID = shard.storeID
                 if !isNew { identity = identity.replacing() }
+                // Not before: with a wrong number of shards none is missing, and shard 0 says so.
+                if !missing.isEmpty {
+                    log.critical(
+                        "shards are missing, and are made anew, empty",
+                        metadata: ["data_dir": "\(configuration.directory)", "missing": "\(missing)"])
+                }
             }
             guard shard.storeID == identity.storeID else {
                 let error = LarderError(
@@ -78,21 +84,19 @@ extension Store {
     }
 
     /// Throws where shard 0 is gone, which all others need, and, in a store that is not to be reset, where any is. Else
-    /// says what is missing: it is made anew.
+    /// returns the names of what is missing and is to be made anew; empty for a new store.
     private static func requireWhole(
-        _ held: [Bool], _ configuration: StoreConfiguration, _ log: Logger
-    ) throws(OpeningFailure) {
+        _ held: [Bool], _ configuration: StoreConfiguration
+    ) throws(OpeningFailure) -> String {
         let missing = held.indices.filter { !held[$0] }.map { "shard-\($0)" }.joined(separator: ", ")
-        guard held.contains(true), held.contains(false) else { return }
+        guard held.contains(true), held.contains(false) else { return "" }
         guard held[0], configuration.onCorruption == .reset else {
             throw OpeningFailure(
                 error: LarderError(
                     .storeUnusable, "\(missing) of \(configuration.directory) holds nothing, and other shards do"),
                 isDamage: true)
         }
-        log.critical(
-            "shards are missing, and are made anew, empty",
-            metadata: ["data_dir": "\(configuration.directory)", "missing": "\(missing)"])
+        return missing
     }
 
     private static func catalog(_ shards: [Shard], _ directory: String) throws(OpeningFailure) -> Catalog {

@@ -10,9 +10,9 @@ struct Simulate: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "What other sizes of the store would have given, by a recorded trace.",
         discussion: """
-            Replays a trace, as record_trace makes them, in memory against the daemon's eviction at each size. A prompt's
-            tokens count as found if they and all before them are held. What the daemon's cap is and what a token takes is
-            asked of the daemon, unless both are given.
+            Replays a trace, as record_trace makes them, in memory against the daemon's eviction at each size. A \
+            prompt's tokens count as found if they and all before them are held. What the daemon's cap is and what a \
+            token takes is asked of the daemon, unless both are given.
             """)
     @OptionGroup var connection: ConnectionOptions
     @Option(help: "The trace: one JSON object a line with input_length and hash_ids, one id for 512 tokens.")

@@ -7,9 +7,9 @@ struct Page: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Page-in and page-out, as ratios to what memory, codec, disk and Redis do in the same run.",
         discussion: """
-            Stores and disk measurements are under TMPDIR, or /tmp. With any of --workers, --size, --encoding,
-            --acknowledgement, --synthetic and --seconds, page runs that load alone: workers that page out one chunk after
-            another, each acknowledged, and then in, with the latencies of the operations.
+            Stores and disk measurements are under TMPDIR, or /tmp. With any of --workers, --size, --encoding, \
+            --acknowledgement, --synthetic and --seconds, page runs that load alone: workers that page out one chunk \
+            after another, each acknowledged, and then in, with the latencies of the operations.
             """)
     @OptionGroup var common: CommonOptions
     @OptionGroup(title: "Load") var load: LoadOptions

@@ -7,11 +7,12 @@ struct Snapshots: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Replays a trace of requests against the rules by which recurrent states are saved.",
         discussion: """
-            The store is without bounds and keeps all attention; a request reuses its known prefix up to the deepest
-            recurrent state in it. Shares are of the tokens that could be reused if every block had its state, the
-            prompt's last and shorter one too. Snapshots are those that are left at the end, equal ones counted once.
-            "At most" bounds what one request saves; "thinned" drops after each request what the rule would not save
-            again on its line. A trace is one JSON object a line with input_length and hash_ids, one id for 512 tokens.
+            The store is without bounds and keeps all attention; a request reuses its known prefix up to the deepest \
+            recurrent state in it. Shares are of the tokens that could be reused if every block had its state, the \
+            prompt's last and shorter one too. Snapshots are those that are left at the end, equal ones counted once. \
+            "At most" bounds what one request saves; "thinned" drops after each request what the rule would not save \
+            again on its line. A trace is one JSON object a line with input_length and hash_ids, one id for 512 \
+            tokens.
             """)
     @Option(help: "The trace: conversation_trace.jsonl of kvcache-ai/Mooncake, in FAST25-release/traces.")
     var trace = RequestTrace.usualPath

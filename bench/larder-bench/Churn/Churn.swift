@@ -8,14 +8,14 @@ struct Churn: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Page-outs and page-ins with the cap reached, against the same with room; files, writes and the cap.",
         discussion: """
-            Each round starts a daemon on a new store under TMPDIR, or /tmp. Writers page chunks of 1 MiB of real values out,
-            in batches that are acknowledged as durable, to sessions that nobody drops: what goes, the compactor chooses.
-            After each session a writer pages in one of three that it goes back to, so that a part of the store is hot.
-            churn_throughput is against a store whose file grows; churn_over_roomy_store against the same file once all in
-            it was dropped, so that only the compactor differs.
-            Page-ins are of one chunk, every 2 ms, from a session that stays in use; their p99 is of all rounds together.
-            The page-outs beside them go at --rate, which leaves processors for the page-ins; rows that end in full_load
-            say what they meet when page-outs take all there is.
+            Each round starts a daemon on a new store under TMPDIR, or /tmp. Writers page chunks of 1 MiB of real \
+            values out, in batches that are acknowledged as durable, to sessions that nobody drops: what goes, the \
+            compactor chooses. After each session a writer pages in one of three that it goes back to, so that a part \
+            of the store is hot. churn_throughput is against a store whose file grows; churn_over_roomy_store against \
+            the same file once all in it was dropped, so that only the compactor differs. Page-ins are of one chunk, \
+            every 2 ms, from a session that stays in use; their p99 is of all rounds together. The page-outs beside \
+            them go at --rate, which leaves processors for the page-ins; rows that end in full_load say what they meet \
+            when page-outs take all there is.
             """)
     @OptionGroup var common: CommonOptions
     @OptionGroup var options: ChurnOptions

@@ -8,14 +8,15 @@ struct ReplayCommand: ParsableCommand {
         commandName: "replay",
         abstract: "Replays a trace of requests, and says which share of their prompts a cache would have held.",
         discussion: """
-            A prompt block is a hit if it and all blocks before it are held. A cache of 0.01 holds a hundredth of the
-            trace's different blocks. Write amplification is blocks written for each block put: a sweep writes again
+            A prompt block is a hit if it and all blocks before it are held. A cache of 0.01 holds a hundredth of the \
+            trace's different blocks. Write amplification is blocks written for each block put: a sweep writes again \
             what it keeps. A trace is one JSON object a line with input_length and hash_ids, one id for 512 tokens.
 
-            Without --simulate, a daemon is started for each size, with a cap that holds so many blocks. Every request
-            matches its prefix, puts what is known by key, pages it in, and pages the rest out, committed, in a session of
-            its own, one request after another; every byte that is paged in is compared. Stores are under TMPDIR, or /tmp.
-            LARDER_POLICY=lru, and the daemon's other variables, hold for the daemons that are started.
+            Without --simulate, a daemon is started for each size, with a cap that holds so many blocks. Every request \
+            matches its prefix, puts what is known by key, pages it in, and pages the rest out, committed, in a \
+            session of its own, one request after another; every byte that is paged in is compared. Stores are under \
+            TMPDIR, or /tmp. LARDER_POLICY=lru, and the daemon's other variables, hold for the daemons that are \
+            started.
             """)
     @Flag(help: "Simulate policies in memory, without a daemon.")
     var simulate = false

@@ -7,8 +7,8 @@ struct Soak: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Page-outs, page-ins, forks, truncates and drops at random, on a full store; compares every byte.",
         discussion: """
-            The daemon and its store are made under TMPDIR, or /tmp, and removed. Exits with 1 if a byte was wrong, if the
-            files were over the cap, or if what a resume had named was evicted under its lease.
+            The daemon and its store are made under TMPDIR, or /tmp, and removed. Exits with 1 if a byte was wrong, if \
+            the files were over the cap, or if what a resume had named was evicted under its lease.
             """)
     @OptionGroup var common: CommonOptions
     @Option(help: "Minutes that it takes.")
