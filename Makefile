@@ -31,14 +31,15 @@ test-python:
 	  PYTHONPATH=Clients/python/src $(PYTHON) -m unittest discover -s Clients/python/tests; \
 	else echo "skipped: the Python client's tests need Python 3.10 or later"; fi
 
-# The integrations, each with its engine in a virtual environment (4 GB from PyPI, and a compiler for llama.cpp).
+# The integrations, each with its engine in a virtual environment (4 GB each for vLLM and LMCache; a C++ compiler for
+# llama.cpp).
 # ENGINES="llama_cpp vllm lmcache" picks some.
 ENGINES ?= llama_cpp vllm lmcache
 test-engines: build
 	PYTHON=$(PYTHON) Clients/python/tests_engines/run $(ENGINES)
 
 # Ratio and speed of the exact encodings; page-in and page-out next to what the machine allows, and to Redis if
-# redis-server is installed; what forks and truncates cost; what a full store costs. About five minutes.
+# redis-server is installed; what forks and truncates cost; what a full store and admin clients cost. BENCHTIME
 bench: build
 	$(BIN)/larder-bench codec
 	$(BIN)/larder-bench page
@@ -63,8 +64,10 @@ faults-long: build
 man: build
 	$(BIN)/larderctl man --output .build/man
 
+# The layout of the source; and that links, commands, flags and settings in the documents are those that there are.
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel Sources Tests bench Package.swift
+	$(PYTHON) Docs/check.py $(BIN)
 
 # The whole suite under the address and the thread sanitizer, daemons included, in build folders of their own. What a
 # sanitizer finds ends the process that it finds it in. About ten minutes each from nothing, on two cores.

@@ -8,6 +8,7 @@ every setting of larderd with its default. Prints what is wrong, and exits with 
 """
 
 import functools
+import glob
 import os
 import re
 import subprocess
@@ -30,8 +31,7 @@ def read(path):
 
 
 def documents():
-    names = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True)
-    return names.stdout.split()
+    return sorted(glob.glob("**/*.md", root_dir=ROOT, recursive=True))
 
 
 @functools.cache
@@ -106,7 +106,7 @@ class Programs:
                     wrong.append(f"{path}: {' '.join([program, *command])} has no {flag[1]}")
 
     def check_commands(self):
-        named = set(re.findall(r"[a-z][a-z-]+", read("Docs/OPERATIONS.md")))
+        named = set(re.findall(r"(?:`|^)(?:larderctl )?([a-z][a-z-]+)", read("Docs/OPERATIONS.md"), re.M))
         for command in self.commands("larderctl") - named - {"help"}:
             wrong.append(f"Docs/OPERATIONS.md does not name larderctl {command}")
 
