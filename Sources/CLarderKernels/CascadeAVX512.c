@@ -3,8 +3,8 @@
 //
 // It was written where no machine had AVX-512: compiled against scalar stand-ins for its 512-bit intrinsics, written from
 // Intel's manual, it equalled the other kernels bit for bit, also under the address sanitizer. On Zen 4 the tests, which
-// run every kernel on offer, passed (2026-11-25), and bench/RESULTS.md has its speed. CascadeDispatch.c offers it only where the processor and the system say
-// that they have everything it needs.
+// run every kernel on offer, passed (2026-11-25); bench/RESULTS.md has its speed. CascadeDispatch.c offers it only where
+// the processor and the system say that they have everything it needs.
 
 #include "CascadeInternal.h"
 
