@@ -39,7 +39,8 @@ test-engines: build
 	PYTHON=$(PYTHON) Clients/python/tests_engines/run $(ENGINES)
 
 # Ratio and speed of the exact encodings; page-in and page-out next to what the machine allows, and to Redis if
-# redis-server is installed; what forks and truncates cost; what a full store and admin clients cost. BENCHTIME
+# redis-server is installed; what forks and truncates cost; what a full store and admin clients cost. About three
+# minutes.
 bench: build
 	$(BIN)/larder-bench codec
 	$(BIN)/larder-bench page
