@@ -13,11 +13,12 @@ of the best rounds. Before each get the memory is cleared, and afterwards every 
 each round stored is read back and compared, too. Opening, dropping and syncing is measured on neither side.
 
 They are not the same thing. Larder keeps chunks in a file, checks a CRC of all that it returns, and with `auto`
-compresses. What is `committed` survives the daemon's end; `accepted` is a copy in the daemon's memory, on its way: of
-16 MiB at a time here, which fit into its queue, since for long nothing is accepted faster than it is committed. `arena`
-is memory shared with the daemon, as Mooncake's registered memory is; `own` is not, and costs one copy more. Mooncake
-keeps its objects in memory, uncompressed and unchecked. It is measured in the two ways that one host has, with memory
-registered, with P2PHANDSHAKE (no metadata server to ask), and with MC_STORE_MEMCPY:
+compresses. `committed` has waited for the disk (an fdatasync; with TMPDIR in a tmpfs there is none to wait for), and
+survives the daemon's end; `accepted` is a copy in the daemon's memory, on its way: of 16 MiB at a time here, which fit
+into its queue, since for long nothing is accepted faster than it is committed. `arena` is memory shared with the
+daemon, as Mooncake's registered memory is; `own` is not, and costs one copy more. Mooncake keeps its objects in memory,
+uncompressed and unchecked. It is measured in the two ways that one host has, with memory registered, with P2PHANDSHAKE
+(no metadata server to ask), and with MC_STORE_MEMCPY:
 
 - `in worker`: its segment is memory of the very process that puts and gets, a memcpy away, and gone when that ends.
 - `client process`: its segment is mooncake_client's, which shares the registered memory, and outlives the worker.
