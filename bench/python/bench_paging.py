@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import argparse
 import array
+import ctypes
 import json
 import os
+import signal
 import statistics
 import struct
 import subprocess
@@ -34,6 +36,9 @@ ROW_BYTES = 512
 #: Seconds between a run of larder-bench and the next figure of this side.
 SETTLE_SECONDS = 0.3
 WORD = 2**64 - 1
+#: From <linux/prctl.h>.
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None, use_errno=True)
 #: What a page-in of 1 MiB to an arena is to reach of the Swift client's throughput.
 GOAL = 0.8
 
@@ -77,14 +82,28 @@ def chunk_of(planes: Sequence[bytes], index: int, tokens: int) -> bytes:
     return bytes(chunk)
 
 
+def state_chunks(planes: Sequence[bytes], size: int, set_bytes: int = SET_BYTES) -> list[bytes]:
+    """A set of different chunks of one size, of the real state."""
+    count = max(1, min(set_bytes // size, 1_024))
+    return [chunk_of(planes, index, size // (2 * ROW_BYTES)) for index in range(count)]
+
+
+def die_with_parent() -> None:
+    """Between fork and exec: has the kernel kill this child when its parent ends, in whatever way."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class Daemon:
-    """A larderd in a directory of its own."""
+    """A larderd in a directory of its own. It is gone when this process is."""
 
     def __init__(self, executable: str) -> None:
         self.directory = tempfile.TemporaryDirectory(prefix="larder-bench-")
         self.socket = self.directory.name + "/s"
+        # In a session of its own: an interrupt from the keyboard is for this process, which then ends it.
         self.process = subprocess.Popen(
-            [executable, "--socket", self.socket, "--data-dir", self.directory.name + "/store", "--log-level", "error"]
+            [executable, "--socket", self.socket, "--data-dir", self.directory.name + "/store", "--log-level", "error"],
+            start_new_session=True,
+            preexec_fn=die_with_parent,
         )
 
     def __enter__(self) -> larder.Client:
@@ -106,14 +125,14 @@ class Daemon:
 class Set:
     """Chunks of one size: in an arena, in memory of this process, and stored in a session."""
 
-    def __init__(self, client: larder.Client, planes: Sequence[bytes], size: int) -> None:
+    def __init__(self, client: larder.Client, chunks: list[bytes]) -> None:
         self.client = client
-        self.size = size
+        self.size = size = len(chunks[0])
         self.tokens = size // (2 * ROW_BYTES)
-        self.count = max(1, min(SET_BYTES // size, 1_024))
+        self.count = len(chunks)
         kv = larder.Component("kv", kind="attention", element_type="bf16", layers=1, planes=2, row_bytes=ROW_BYTES)
         self.model = client.declare_model(larder.Model(name=f"bench-{size}", components=(kv,)))
-        self.bytes = [chunk_of(planes, index, self.tokens) for index in range(self.count)]
+        self.bytes = chunks
         self.own = [bytearray(one) for one in self.bytes]
         self.arena = client.open_arena(size * self.count)
         self.slices = [self.arena[size * index : size * (index + 1)] for index in range(self.count)]
@@ -308,7 +327,7 @@ def main() -> None:
     swift_of = (lambda size, encoding: swift(other, size, encoding, given.seconds)) if other else None
     with Daemon(daemon) as client:
         for size in given.sizes:
-            chunks = Set(client, planes, size)
+            chunks = Set(client, state_chunks(planes, size))
             for encoding in given.encodings:
                 rows += measure(chunks, encoding, given.seconds, given.rounds, swift_of)
             chunks.arena.close()

@@ -18,6 +18,8 @@ from typing import Any
 import larder
 
 REPOSITORY = Path(__file__).resolve().parents[3]
+#: Tokens of a chunk, where a test has no reason for another number.
+TOKENS = 8
 
 
 @functools.cache
@@ -139,6 +141,11 @@ def attention(name: str = "plain", **changes: Any) -> larder.Model:
     """A model of one component with K and V: 2 layers, 64 bytes a token in each plane."""
     component = larder.Component("kv", kind="attention", element_type="bf16", layers=2, planes=2, row_bytes=64)
     return larder.Model(**{"name": name, "components": (component,), **changes})
+
+
+def chunk_bytes(model: larder.Model, tokens: int = TOKENS, component: int = 0) -> int:
+    """Raw bytes of a chunk."""
+    return model.components[component].byte_count(tokens)
 
 
 def hybrid() -> larder.Model:

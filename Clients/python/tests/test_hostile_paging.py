@@ -88,14 +88,18 @@ class PagingTests(unittest.TestCase):
 
     def test_results_of_page_outs(self) -> None:
         done = struct.pack("<HQ", 0, 10)
+        for count in (1, 2):
 
-        def put(client: larder.Client) -> Any:
-            return client.put_from([larder.PageOut(session_of(client), index, 1, bytes(64)) for index in range(2)])
+            def put(client: larder.Client, count: int = count) -> Any:
+                items = [larder.PageOut(session_of(client), index, 1, bytes(64)) for index in range(count)]
+                return client.put_from(items)
 
-        for results in ([], [done], [done] * 3, [done, done[:-1]]):
-            body = struct.pack("<I", len(results)) + b"".join(results)
-            for arenas in (True, False):
-                self.fails(lambda r, body=body: r.answer(body), put, arenas)
+            for results in ([], [done] * (count - 1), [done] * (count + 1), [done] * (count - 1) + [done[:-1]]):
+                body = struct.pack("<I", len(results)) + b"".join(results)
+                for arenas in (True, False):
+                    self.fails(lambda r, body=body: r.answer(body), put, arenas)
+            self.fails(lambda r, n=count: r.answer(struct.pack("<I", n + 1) + done * n), put)
+            self.fails(lambda r, n=count: r.raw(frame(0x8005, r.id, struct.pack("<I", n) + done * n)), put)
 
     def test_progress_without_end(self) -> None:
         def flood(request: Request) -> None:

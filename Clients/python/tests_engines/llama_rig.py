@@ -131,3 +131,26 @@ class LlamaTest(unittest.TestCase):
         got = logits(cache.llama)
         wanted = without_larder(cache.llama, tokens, computed, restored.offset)
         self.same(got, wanted, what, ROUNDING if computed is None else 0.0)
+
+
+class FaultTest(LlamaTest):
+    """Tests each of which has a daemon of its own, to break."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.daemon.close()
+
+    def setUp(self) -> None:
+        self.daemon = Daemon()
+        self.addCleanup(self.daemon.close)
+        self.daemon.start()
+        super().setUp()
+
+    def stored(self, kind: str, tokens: list[int], session: str = "s") -> LlamaCache:
+        """A cache that has computed and stored the tokens."""
+        cache = self.cache(self.context(kind), session)
+        with cache.attach():
+            cache.llama.eval(tokens)
+        cache.save()
+        return cache

@@ -22,6 +22,7 @@ from .results import (
     inline_results,
     next_get_result,
     only_get_result,
+    only_put_result,
     take_put_results,
 )
 from .staging import SLOT_BYTES, Staging
@@ -40,6 +41,8 @@ _REGION = struct.Struct("<IQQ")
 #: A whole ``get_into`` of one item.
 _GET_ONE = struct.Struct("<IHHQIIQHHQIIIQQ")
 _GET_ONE_BODY = _GET_ONE.size - HEADER.size
+_ONE = COUNT.pack(1)
+_PUT_TYPE = PUT.number | numbers.ANSWER_BIT
 _GET_INTO_TYPE = GET_INTO.number | numbers.ANSWER_BIT
 _PROGRESS_TYPE = _GET_INTO_TYPE | numbers.PROGRESS_BIT
 
@@ -62,6 +65,10 @@ class Pager:
         """Pages out; for each item the bytes that it takes in the store, or its error."""
         flags = _flags(acknowledgement, encoding)
         checked = [checked_out(one, self._transport) for one in items]
+        if len(checked) == 1:
+            result = self._put_one(flags, checked[0])
+            if result is not None:
+                return [result]
         results: list[Result | None] = [None] * len(checked)
         with self._transport.turn, self._transport:
             slots, slot_bytes = self._slots(checked)
@@ -77,6 +84,27 @@ class Pager:
             pipeline(self._transport, PUT.number, parts, slots, self._window, send, finish, results)
             self._end()
         return complete(results)
+
+    def _put_one(self, flags: bytes, item: Checked) -> Result | None:
+        """The fast path: one chunk from an arena, the client's own if need be, with one system call each way.
+
+        None if it cannot be taken.
+        """
+        transport = self._transport
+        head, memory, size, naming = item
+        with transport.turn, transport:
+            region = self._region_of_one(memory, size)
+            if region is None:
+                return None
+            if isinstance(memory, memoryview):
+                self._staged_view(0, size)[:] = memory
+            body = b"".join((flags, _ONE, head, _PLACE_IN_ARENA.pack(1, size, *region), naming))
+            kind, _, answer = transport.exchange_frame(HEADER.pack(len(body), PUT.number, 0, transport.next_id) + body)
+            if kind == numbers.REFUSAL_TYPE:
+                return REFUSAL.decode(answer)
+            if kind != _PUT_TYPE:
+                transport.answer_body(kind, PUT.number, answer)
+            return only_put_result(answer)
 
     def _send_put(self, flags: bytes, items: Sequence[Checked], part: Part, slot: int) -> int:
         fields = bytearray(flags)
@@ -182,12 +210,10 @@ class Pager:
         memory = memory_of(item.into, transport, writable=True)
         size = len(memory)
         with transport.turn, transport:
-            if isinstance(memory, ArenaSlice):
-                number, start = memory.arena.number, memory.start
-            else:
-                if self._staging is None or size > SLOT_BYTES or not self._staging.slots(SLOT_BYTES, 1):
-                    return None
-                number, start = self._staging.arena.number, 0
+            region = self._region_of_one(memory, size)
+            if region is None:
+                return None
+            number, start = region
             try:
                 _GET_ONE.pack_into(
                     self._one,
@@ -289,6 +315,15 @@ class Pager:
     @property
     def _inline_bytes(self) -> int:
         return min(INLINE_FRAME_BYTES, self._transport.frame_bytes)
+
+    def _region_of_one(self, memory: ArenaSlice | memoryview | None, size: int) -> tuple[int, int] | None:
+        """The arena and the offset in it for the bytes of a single chunk: where they are, or the beginning of this
+        client's own. None if there is no room for them; within an exchange."""
+        if isinstance(memory, ArenaSlice):
+            return memory.arena.number, memory.start
+        if memory is None or self._staging is None or size > SLOT_BYTES or not self._staging.slots(SLOT_BYTES, 1):
+            return None
+        return self._staging.arena.number, 0
 
     def _slots(self, items: Sequence[Checked]) -> tuple[list[int], int]:
         """Slots to stage what is in no arena, and their size; none and 0 where it goes inline, or nothing is to be."""

@@ -15,6 +15,8 @@ COUNT = struct.Struct("<I")
 #: Results without an error: of a put, and of a get into an arena.
 _PUT_DONE = struct.Struct("<HQ")
 _GET_DONE = struct.Struct("<HIBQIQ")
+#: The whole answer to a put of one item, if it was taken.
+_PUT_ONE = struct.Struct("<IHQ")
 #: The whole answer to a get of one item into an arena, if it was served.
 _GOT_ONE = struct.Struct("<IHIBQIQ")
 
@@ -52,6 +54,17 @@ def take_put_results(part: Part, body: memoryview, results: list[Result | None])
         result = PUT_RESULT.read(reader)
         results[index] = result.error or result.stored_bytes
     reader.finish()
+
+
+def only_put_result(body: memoryview) -> Result:
+    """The result of a page-out of one chunk."""
+    if len(body) == _PUT_ONE.size:
+        count, code, stored = _PUT_ONE.unpack(body)
+        if count == 1 and not code:
+            return int(stored)
+    results: list[Result | None] = [None]
+    take_put_results(Part([0], [None]), body, results)
+    return complete(results)[0]
 
 
 def next_get_result(reader: Reader) -> tuple[Refusal | None, int, tuple[int, int] | None]:

@@ -177,7 +177,7 @@ class Transport:
             self._send_all([header, *parts], descriptor)
         return request_id
 
-    def exchange_frame(self, frame: bytearray) -> Frame:
+    def exchange_frame(self, frame: bytes | bytearray) -> Frame:
         """Within an exchange: sends a whole frame that was packed with ``next_id``, and returns the answer."""
         request_id = self.next_id
         self.next_id = request_id + 1
