@@ -24,7 +24,7 @@ import larder
 REPOSITORY = Path(__file__).resolve().parents[2]
 #: A name that would be a script if it were read as markup, and one that turns the text around it.
 HOSTILE = "<img src=x onerror=alert(1)>"
-TURNED = "a\u202eb\x07c"
+TURNED = "a\u202eb"
 TOKEN = "0123456789abcdef0123456789abcdef"
 
 

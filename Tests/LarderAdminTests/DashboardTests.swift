@@ -9,6 +9,10 @@ import Testing
 @Suite struct DashboardTests {
     private static let folder = Repository.root + "/Sources/LarderAdmin/Dashboard"
 
+    private static let forbidden = [
+        "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "style=\"", "https://",
+    ]
+
     private func policy(_ reply: HTTPPeer.Reply) -> [String: String] {
         let parts = (reply.headers["content-security-policy"] ?? "").split(separator: ";").map {
             $0.split(separator: " ", maxSplits: 1).map { String($0) }
@@ -50,9 +54,7 @@ import Testing
         // Nothing inline, and nothing of elsewhere, stands in the files: the policy would break the page.
         for name in try FileManager.default.contentsOfDirectory(atPath: Self.folder) {
             let text = String(decoding: try FileSystem.read(Self.folder + "/" + name, limit: 1 << 20), as: UTF8.self)
-            for wrong in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "style=\"", "https://"] {
-                #expect(!text.contains(wrong), "\(name) has \(wrong)")
-            }
+            for wrong in Self.forbidden { #expect(!text.contains(wrong), "\(name) has \(wrong)") }
         }
     }
 

@@ -23,9 +23,11 @@ import Testing
     @Test func agreesWithSortedValues() throws {
         var generator = SeededGenerator(seed: testSeed("agreesWithSortedValues"))
         for _ in 0..<200 {
-            let bounds = Set((0..<Int.random(in: 1...8, using: &generator)).map { _ in
-                Double(Int.random(in: 1...100, using: &generator))
-            }).sorted()
+            let bounds = Set(
+                (0..<Int.random(in: 1...8, using: &generator)).map { _ in
+                    Double(Int.random(in: 1...100, using: &generator))
+                }
+            ).sorted()
             let values = (0..<Int.random(in: 1...50, using: &generator)).map { _ in
                 Double(Int.random(in: 0...120, using: &generator))
             }.sorted()

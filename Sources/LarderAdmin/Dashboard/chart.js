@@ -25,7 +25,7 @@ function decades(least, most) {
 
 export class TimeChart {
   #spec;
-  #data = { from: 0, to: 1, step: 1, points: [], marks: [] };
+  #data = null;
   #cursor = null;
   #plot;
   #legend = [];
@@ -36,8 +36,8 @@ export class TimeChart {
   #scale = null;
 
   /**
-   * `spec`: `id`, `title`, `series` (`label`, `tone`, `dashed`), `bars`, `log`, `most` (the top of the scale, if it is
-   * fixed), `base` (of its ticks), and how values are written: `format`.
+   * `spec`: `id`, `title`, `series` (`label`, `tone`, `dashed`), `bars`, `log`, `marks` (of the scale, where they are
+   * always the same) or `base` (of marks that are made), and how values are written: `format`.
    */
   constructor(spec) {
     this.#spec = spec;
@@ -77,7 +77,7 @@ export class TimeChart {
 
   #draw() {
     const width = this.#plot.clientWidth;
-    if (width === 0) return;
+    if (width === 0 || this.#data === null) return;
     const { from, to, points } = this.#data;
     const spec = this.#spec;
     const inner = { width: width - edge.left - edge.right, height: height - edge.top - edge.bottom };
@@ -86,7 +86,7 @@ export class TimeChart {
         : point.values.filter((value) => value !== null && !(spec.log && value <= 0)));
     const most = Math.max(0, ...values);
     const marks = spec.log ? decades(values.length ? Math.min(...values) : 1e4, values.length ? most : 1e7)
-      : ticks(spec.most ?? (most > 0 ? most : 1), spec.base);
+      : spec.marks ?? ticks(most > 0 ? most : 1, spec.base);
     const [low, high] = [marks[0], marks.at(-1)];
     const y = spec.log
       ? (value) => edge.top + inner.height * (1 - Math.log10(value / low) / Math.log10(high / low))
@@ -166,7 +166,7 @@ export class TimeChart {
   }
 
   #key(event) {
-    const last = this.#data.points.length - 1;
+    const last = (this.#data?.points.length ?? 0) - 1;
     const now = this.#cursor ?? last + 1;
     const next = {
       ArrowLeft: Math.max(0, now - 1), ArrowRight: Math.min(last, now + 1), Home: 0, End: last, Escape: null,
@@ -183,6 +183,7 @@ export class TimeChart {
   /** Shows the values of a point, or of the last one. */
   #point(index) {
     this.#cursor = index;
+    if (this.#data === null) return;
     const { points, step } = this.#data;
     const point = index === null ? points.at(-1) : points[index];
     this.#legend.forEach((node, one) => setText(node, point ? this.#text(point.values[one]) : "–"));
@@ -201,7 +202,7 @@ export class TimeChart {
   /** The table, as long as somebody looks at it. */
   #tabulate() {
     this.#details.querySelector(".scroll")?.remove();
-    if (!this.#details.open) return;
+    if (!this.#details.open || this.#data === null) return;
     const columns = [{ title: "From", head: true }, ...this.#spec.series.map(({ label }) => ({ title: label, number: true }))];
     const rows = this.#data.points.toReversed().map((point) =>
       [moment(point.start), ...point.values.map((value) => this.#text(value))]);

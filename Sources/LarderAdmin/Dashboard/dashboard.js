@@ -95,8 +95,8 @@ async function run(job) {
     try {
       job.take(await (job.ask ? job.ask() : api.get(job.path())));
     } catch (error) {
-      if (!(error instanceof Refused) || error.status === 401) throw error;
-      // This one thing was refused; the others go on.
+      // Where one thing is refused the others go on.
+      if (!(error instanceof Refused) || error.status === 401 || job.name === "status") throw error;
       job.fail?.(error.message, id);
     }
   }
@@ -130,10 +130,10 @@ async function live() {
       if (!document.hidden && !isPaused) events.start();
     } catch (error) {
       events.stop();
-      if (error instanceof Refused) {
+      if (error instanceof Refused && error.status === 401) {
         await enter();
-      } else if (error instanceof Gone) {
-        tell("gone", `No daemon: ${error.message}. Trying again`);
+      } else if (error instanceof Refused || error instanceof Gone) {
+        tell("gone", `${error instanceof Gone ? "No daemon" : "Refused"}: ${error.message}. Trying again`);
         for (const one of jobs) one.due = 0;
         await sleep(wait);
         wait = Math.min(2 * wait, retry.most);

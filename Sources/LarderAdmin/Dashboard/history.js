@@ -19,7 +19,7 @@ const total = (points, name) => points.reduce((all, point) => all + point.sum[na
 
 const charts = [
   {
-    id: "hits", title: "Hit rate", format: percent, most: 1, base: 1000,
+    id: "hits", title: "Hit rate", format: percent, marks: [0, 0.25, 0.5, 0.75, 1],
     series: [{
       label: "Tokens found of those asked for", tone: "a",
       value: (point) => point.sum.asked_tokens > 0 ? point.sum.resumed_tokens / point.sum.asked_tokens : null,

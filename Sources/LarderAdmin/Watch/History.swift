@@ -6,7 +6,7 @@ import Logging
 /// What the main figures were in one interval: gauges as they stood at its end, everything else what it added.
 struct HistorySample: Sendable, Equatable {
     /// Names of the figures, in the order in which they are kept. A change here is a new version of the file.
-    static let figures =
+    static let figures: [String] =
         [
             "requests", "resumes", "asked_tokens", "resumed_tokens", "stored_tokens", "restored_tokens",
             "not_recomputed_tokens", "page_in_bytes", "page_out_bytes",

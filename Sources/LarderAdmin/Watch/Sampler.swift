@@ -111,22 +111,21 @@ private struct Look {
     }
 
     func sample(since last: Look) -> HistorySample {
-        let evicted = EvictionRule.allCases.map { increase("evicted_\($0.name)_chunks", since: last) }
+        var values = [
+            increase("requests_total", since: last), increase("resumes_total", since: last),
+            increase("tokens_asked_total", since: last), increase("tokens_resumed_total", since: last),
+            savings.storedTokens &- last.savings.storedTokens,
+            savings.restoredTokens &- last.savings.restoredTokens,
+            savings.notRecomputedTokens &- last.savings.notRecomputedTokens,
+            increase("page_in_raw_bytes_total", since: last), increase("page_out_raw_bytes_total", since: last),
+        ]
+        values += EvictionRule.allCases.map { increase("evicted_\($0.name)_chunks", since: last) }
+        values += ["swept_bytes", "moved_bytes", "put_bytes", "device_write_bytes"].map { increase($0, since: last) }
+        values += ["used_bytes", "disk_bytes", "usable_bytes", "cap_bytes", "sessions", "connections"].map { self[$0] }
+        values += Self.quantiles(pageIns, since: last.pageIns) + Self.quantiles(pageOuts, since: last.pageOuts)
+        precondition(values.count == HistorySample.figures.count, "a sample has a value for each figure")
         return HistorySample(
-            seconds: seconds, milliseconds: (nanoseconds - last.nanoseconds) / 1_000_000,
-            values: [
-                increase("requests_total", since: last), increase("resumes_total", since: last),
-                increase("tokens_asked_total", since: last), increase("tokens_resumed_total", since: last),
-                savings.storedTokens &- last.savings.storedTokens,
-                savings.restoredTokens &- last.savings.restoredTokens,
-                savings.notRecomputedTokens &- last.savings.notRecomputedTokens,
-                increase("page_in_raw_bytes_total", since: last), increase("page_out_raw_bytes_total", since: last),
-            ] + evicted + [
-                increase("swept_bytes", since: last), increase("moved_bytes", since: last),
-                increase("put_bytes", since: last), increase("device_write_bytes", since: last),
-                self["used_bytes"], self["disk_bytes"], self["usable_bytes"], self["cap_bytes"], self["sessions"],
-                self["connections"],
-            ] + Self.quantiles(pageIns, since: last.pageIns) + Self.quantiles(pageOuts, since: last.pageOuts))
+            seconds: seconds, milliseconds: (nanoseconds - last.nanoseconds) / 1_000_000, values: values)
     }
 
     /// p50 and p99 in nanoseconds of what came between two looks; 0 if nothing did.
