@@ -68,7 +68,7 @@ def main() -> None:
         time.sleep(25)
         forwarder = Forwarder(daemon.admin)
         stack.callback(forwarder.close)
-        browser = Browser(path)
+        browser = Browser(path, "--hide-scrollbars")
         stack.callback(browser.close)
         take(browser, f"http://localhost:{forwarder.port}/", folder, sessions["root"].id)
 

@@ -7,6 +7,7 @@ import time
 import unittest
 from typing import Any
 
+import larder
 from checks import CONTRAST, FOCUS, TABBABLE
 from sample import TOKEN
 from support import ELSEWHERE, DashboardTest
@@ -50,6 +51,28 @@ class ManneredTests(DashboardTest):
         while len(page.requests) < seen + 3 and time.monotonic() < deadline:
             time.sleep(0.1)
         self.assertGreaterEqual(len(page.requests), seen + 3, "it does not wake up")
+
+    def test_keeps_no_more_as_time_goes_by(self) -> None:
+        page = self.open()
+        page.send("Performance.enable")
+        client = larder.connect(self.daemon.socket)
+        self.addCleanup(client.close)
+        model = client.declare_model(self.sessions["root"].model.model)
+
+        def rounds(count: int) -> dict[str, float]:
+            """After so many looks at the status, with something that happens in each, and what is kept then."""
+            seen = sum("/v1/status" in url for url in page.requests)
+            deadline = time.monotonic() + 120
+            while sum("/v1/status" in url for url in page.requests) < seen + count and time.monotonic() < deadline:
+                client.open_session("passing", f"s{time.monotonic_ns()}", model).drop()
+                time.sleep(0.02)
+            page.send("HeapProfiler.collectGarbage")
+            return {one["name"]: one["value"] for one in page.send("Performance.getMetrics")["metrics"]}
+
+        # The lists of events and sessions are full by then.
+        first, last = rounds(4), rounds(8)
+        for name, slack in (("Nodes", 200), ("JSEventListeners", 20), ("JSHeapUsedSize", 1_500_000)):
+            self.assertLess(last[name], first[name] + slack, f"{name}: {first[name]} to {last[name]}")
 
     def test_asks_for_the_token_and_says_when_it_is_refused(self) -> None:
         page = self.browser.open()

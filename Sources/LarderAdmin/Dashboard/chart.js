@@ -4,7 +4,7 @@ import { el, replace, setText, svg, table } from "./dom.js";
 import { hour, moment } from "./format.js";
 
 const height = 176;
-const edge = { left: 62, right: 10, top: 10, bottom: 22 };
+const edge = { left: 54, right: 10, top: 10, bottom: 22 };
 
 /** Round values from 0 to just above `most`: about four of them. `base` is 1024 for bytes, 1000 for anything else. */
 export function ticks(most, base = 1000) {
@@ -36,7 +36,7 @@ export class TimeChart {
   #scale = null;
 
   /**
-   * `spec`: `id`, `title`, `series` (`label`, `tone`, `dashed`), `bars`, `log`, `marks` (of the scale, where they are
+   * `spec`: `id`, `title`, `series` (`label`, `tone`, `dashed`), `bars`, `log`, `axis` (how marks are written, if not by `format`), `marks` (of the scale, where they are
    * always the same) or `base` (of marks that are made), and how values are written: `format`.
    */
   constructor(spec) {
@@ -52,7 +52,7 @@ export class TimeChart {
     const legend = el("ul", { class: "legend" },
       ...spec.series.map((series, index) => el("li", {}, this.#key_(series), `${series.label} `, this.#legend[index])));
     this.node = el("figure", { class: "chart", id: `chart-${spec.id}` },
-      el("figcaption", {}, el("h3", {}, spec.title), this.#summary), legend, this.#when, this.#plot, this.#spoken,
+      el("figcaption", {}, el("h3", {}, spec.title), this.#when, this.#summary), legend, this.#plot, this.#spoken,
       this.#details);
     new ResizeObserver(() => this.#draw()).observe(this.#plot);
   }
@@ -100,7 +100,7 @@ export class TimeChart {
       })),
       ...marks.flatMap((mark) => [
         svg("line", { class: "grid", x1: edge.left, x2: width - edge.right, y1: y(mark), y2: y(mark) }),
-        svg("text", { x: edge.left - 8, y: y(mark) + 4, "text-anchor": "end" }, spec.format(mark)),
+        svg("text", { x: edge.left - 8, y: y(mark) + 4, "text-anchor": "end" }, (spec.axis ?? spec.format)(mark)),
       ]),
       ...this.#hours(inner.width).map((seconds) =>
         svg("text", { x: x(seconds), y: height - 5, "text-anchor": "middle" }, hour(seconds))),

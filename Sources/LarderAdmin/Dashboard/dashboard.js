@@ -78,6 +78,7 @@ async function askSession() {
 function tell(state, message) {
   document.documentElement.dataset.state = state;
   setText(byID("connection"), message);
+  document.title = state === "gone" ? "Larder: no daemon" : "Larder";
 }
 
 function sleep(milliseconds) {

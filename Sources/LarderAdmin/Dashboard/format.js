@@ -29,6 +29,9 @@ export function bytes(value) {
   return unit === 0 ? `${Math.round(value)} B` : `${value.toFixed(1)} ${units[unit]}`;
 }
 
+/** The same without decimals that say nothing: `2 GiB`. */
+export const round = (value) => bytes(value).replace(".0", "");
+
 /** `1.5 MiB/s`. */
 export const rate = (value) => `${bytes(value)}/s`;
 
@@ -51,13 +54,14 @@ export function latency(nanoseconds) {
 
 const digits = (value) => (value < 10 ? value.toFixed(1).replace(".0", "") : whole.format(value));
 
-/** Seconds as `2 h 10 min`. */
+/** Seconds as `2 h 10 min`, `7 d`. */
 export function duration(seconds) {
   seconds = Math.max(0, Math.round(seconds));
   if (seconds < 60) return `${seconds} s`;
   const minutes = Math.floor(seconds / 60);
   if (minutes < 60) return `${minutes} min`;
   const hours = Math.floor(minutes / 60);
+  if (minutes % (24 * 60) === 0) return `${count(hours / 24)} d`;
   if (hours < 48) return minutes % 60 === 0 ? `${hours} h` : `${hours} h ${minutes % 60} min`;
   return `${count(Math.floor(hours / 24))} d ${hours % 24} h`;
 }
@@ -80,3 +84,6 @@ export function timeToLive(seconds) {
 export function name(text) {
   return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (sign) => `\\u{${sign.codePointAt(0).toString(16)}}`);
 }
+
+/** The beginning of a text that is too long for a drawing. */
+export const clipped = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);

@@ -1,7 +1,7 @@
 // The last hours: samples that the daemon keeps, put together to points of a chart, and what the charts are.
 import { TimeChart } from "./chart.js";
 import { byID, setText } from "./dom.js";
-import { bytes, compact, count, duration, latency, percent, rate } from "./format.js";
+import { bytes, compact, count, duration, latency, percent, rate, round } from "./format.js";
 
 /** Seconds of a point, by the hours that are shown: about ninety points. */
 const steps = { 1: 40, 3: 120, 8: 300 };
@@ -36,7 +36,7 @@ const charts = [
     summary: (points) => `${count(total(points, "not_recomputed_tokens"))} tokens that nobody had to compute again.`,
   },
   {
-    id: "paging", title: "Paging throughput", format: rate, base: 1024,
+    id: "paging", title: "Paging throughput", format: rate, base: 1024, axis: round,
     series: [
       { label: "Page in", tone: "a", value: perSecond("page_in_bytes") },
       { label: "Page out", tone: "b", value: perSecond("page_out_bytes"), dashed: true },
@@ -54,7 +54,7 @@ const charts = [
     summary: () => "A request for a batch of chunks, from its last byte to its answer; of several samples the highest.",
   },
   {
-    id: "disk", title: "Disk", format: bytes, base: 1024,
+    id: "disk", title: "Disk", format: bytes, base: 1024, axis: round,
     series: [
       { label: "Files", tone: "a", value: last("disk_bytes") },
       { label: "In use", tone: "c", value: last("used_bytes") },
@@ -73,7 +73,7 @@ const charts = [
     },
   },
   {
-    id: "wear", title: "Written to the disk", format: rate, base: 1024,
+    id: "wear", title: "Written to the disk", format: rate, base: 1024, axis: round,
     series: [
       { label: "All", tone: "d", value: perSecond("device_write_bytes") },
       { label: "Puts", tone: "b", value: perSecond("put_bytes"), dashed: true },

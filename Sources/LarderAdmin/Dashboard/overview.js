@@ -167,7 +167,7 @@ export class Overview {
   #wear(counters) {
     const { device_write_bytes: written, put_bytes: puts, moved_bytes: moved, swept_bytes: swept } = counters;
     return facts([
-      ["Written to the disk", `${bytes(written)}${puts > 0 ? `, ${(written / puts).toFixed(2)} times the bytes of puts` : ""}`],
+      ["Written to the disk so far", `${bytes(written)}${puts > 0 ? `, ${(written / puts).toFixed(2)} times the bytes of puts` : ""}`],
       ["Of that rewritten to close gaps", bytes(moved)],
       ["Freed by sweeps", bytes(swept)],
       ["Waits to be freed", `${count(counters.graves)} lines`],

@@ -1,10 +1,12 @@
 // A session's forks, drawn: each line of the tree from the offset where it leaves another to where it ends.
 import { el, svg, table } from "./dom.js";
-import { age, bytes, count, name } from "./format.js";
+import { age, bytes, clipped, count, name } from "./format.js";
 import { ticks } from "./chart.js";
 
 /** Lines that are drawn; the table has all. */
 const lineLimit = 60;
+/** Signs of a name in the drawing. */
+const labelLimit = 48;
 const row = 34;
 const edge = { left: 14, right: 16, top: 30, bottom: 8 };
 
@@ -47,9 +49,11 @@ export function drawTree({ session, lines, whole }, width) {
       x: x(mark), y: edge.top - 12, "text-anchor": index === 0 ? "start" : index === marks.length - 1 ? "end" : "middle",
     }, count(mark)),
   ]);
+  const branches = shown.filter((item) => item.above)
+    .map((item) => svg("path", { class: "branch", d: `M${x(item.start)} ${y(item.above)}V${y(item)}` }));
   const drawn = shown.map((item) => drawLine(item, item.session === session, x, y, width));
   const picture = svg("svg", { class: "tree", width, height, role: "group", "aria-label": "Forks by offset in tokens" },
-    ...scale, ...drawn);
+    ...scale, ...branches, ...drawn);
   const note = !whole ? "The tree has more lines than one answer shows."
     : items.length > shown.length ? `${count(items.length - shown.length)} more lines are in the table.` : "";
   return el("div", {}, el("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Fork tree", "data-key": "tree" }, picture),
@@ -66,9 +70,8 @@ function drawLine(item, isCurrent, x, y, width) {
   // A name stands right of where its line begins, or left of there where that leaves no room.
   const isLate = left > width * 0.6;
   const label = svg("text", { class: "label", x: isLate ? left - 8 : left + 4, y: at - 8, "text-anchor": isLate ? "end" : "start" },
-    `${called(item)}${item.above ? ` · from ${count(item.start)}` : ""}`);
+    `${clipped(called(item), labelLimit)}${item.above ? ` · from ${count(item.start)}` : ""}`);
   const parts = [
-    item.above ? svg("path", { class: "branch", d: `M${left} ${y(item.above)}V${at}` }) : null,
     svg("rect", { class: `fill-${tone}`, x: left, y: at - 4, width: right - left, height: 8, rx: 3 }),
     item.above ? svg("circle", { class: "fork", cx: left, cy: at, r: 5 }) : null,
     label,
