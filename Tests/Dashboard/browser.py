@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -33,23 +34,33 @@ def executable() -> str | None:
     return given or next((path for name in _NAMES if (path := shutil.which(name))), None)
 
 
+#: The browser reads requests from descriptor 3 and writes to 4: placed in a process that has nothing else there yet.
+_START = "import os, sys; [os.dup2(int(sys.argv[1 + i]), 3 + i) for i in (0, 1)]; os.execv(sys.argv[3], sys.argv[3:])"
+
+
+def _pipe() -> tuple[int, int]:
+    """The ends of a pipe, above the numbers that the browser is given."""
+    low = os.pipe()
+    high = tuple(fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, 20) for one in low)
+    for one in low:
+        os.close(one)
+    return high[0], high[1]
+
+
 class Browser:
     """A browser with a profile of its own, which goes with it."""
 
     def __init__(self, path: str, *flags: str) -> None:
         self._profile = tempfile.TemporaryDirectory(prefix="larder-browser-", ignore_cleanup_errors=True)
-        # The browser reads requests from descriptor 3 and writes to 4: ends above those cannot be in the way.
-        reads, self._writer = (fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, 20) for one in os.pipe())
-        self._reader, writes = (fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, 20) for one in os.pipe())
-
-        def place() -> None:
-            os.dup2(reads, 3)
-            os.dup2(writes, 4)
-
+        reads, self._writer = _pipe()
+        self._reader, writes = _pipe()
         sandbox = ("--no-sandbox",) if os.geteuid() == 0 else ()
         self.process = subprocess.Popen(
-            [path, *_FLAGS, *flags, *sandbox, f"--user-data-dir={self._profile.name}", "about:blank"],
-            pass_fds=(3, 4), preexec_fn=place, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            [
+                sys.executable, "-c", _START, str(reads), str(writes), path, *_FLAGS, *flags, *sandbox,
+                f"--user-data-dir={self._profile.name}", "about:blank",
+            ],
+            pass_fds=(reads, writes), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL, start_new_session=True,
         )
         os.close(reads)
@@ -148,6 +159,7 @@ class Page:
             addEventListener("securitypolicyviolation", (event) =>
               console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));
             """)
+        self.prefer("light")
         self.resize(width, height)
 
     def resize(self, width: int, height: int, scale: float = 1) -> None:

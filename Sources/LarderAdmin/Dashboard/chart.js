@@ -46,12 +46,12 @@ export class TimeChart {
       "data-key": `plot-${spec.id}`, onkeydown: (event) => this.#key(event), onblur: () => this.#point(null),
       onpointermove: (event) => this.#point(this.#near(event)), onpointerleave: () => this.#point(null),
     });
-    this.#details = el("details", { ontoggle: () => this.#tabulate() },
+    this.#details = el("details", { "aria-label": `${spec.title}: table`, ontoggle: () => this.#tabulate() },
       el("summary", { "data-key": `table-${spec.id}` }, "Table", el("span", { class: "hidden" }, `: ${spec.title}`)));
     this.#legend = spec.series.map((series) => el("span", { class: "value" }));
     const legend = el("ul", { class: "legend" },
       ...spec.series.map((series, index) => el("li", {}, this.#key_(series), `${series.label} `, this.#legend[index])));
-    this.node = el("figure", { class: "chart", id: `chart-${spec.id}` },
+    this.node = el("figure", { class: "chart", id: `chart-${spec.id}`, "aria-label": spec.title },
       el("figcaption", {}, el("h3", {}, spec.title), this.#when, this.#summary), legend, this.#plot, this.#spoken,
       this.#details);
     new ResizeObserver(() => this.#draw()).observe(this.#plot);

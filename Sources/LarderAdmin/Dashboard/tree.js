@@ -58,7 +58,7 @@ export function drawTree({ session, lines, whole }, width) {
     : items.length > shown.length ? `${count(items.length - shown.length)} more lines are in the table.` : "";
   return el("div", {}, el("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Fork tree", "data-key": "tree" }, picture),
     note ? el("p", { class: "hint" }, note) : null,
-    el("details", {}, el("summary", { "data-key": "tree-table" }, "Table", el("span", { class: "hidden" }, ": fork tree")),
+    el("details", { "aria-label": "Fork tree: table" }, el("summary", { "data-key": "tree-table" }, "Table", el("span", { class: "hidden" }, ": fork tree")),
       tabulate(items)));
 }
 
