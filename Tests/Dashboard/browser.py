@@ -1,4 +1,4 @@
-"""A headless Chromium, driven over the DevTools protocol through a pipe: no library, and no port that others could use."""
+"""A headless Chromium, driven over the DevTools protocol through a pipe: no library, and no port for others."""
 
 from __future__ import annotations
 
@@ -18,10 +18,24 @@ from typing import Any
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _FLAGS = (
-    "--headless=new", "--remote-debugging-pipe", "--no-first-run", "--no-default-browser-check", "--disable-sync",
-    "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update",
-    "--disable-extensions", "--disable-default-apps", "--disable-domain-reliability", "--metrics-recording-only",
-    "--no-pings", "--mute-audio", "--password-store=basic", "--force-color-profile=srgb", "--lang=en-GB",
+    "--headless=new",
+    "--remote-debugging-pipe",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--disable-sync",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-extensions",
+    "--disable-default-apps",
+    "--disable-domain-reliability",
+    "--metrics-recording-only",
+    "--no-pings",
+    "--mute-audio",
+    "--password-store=basic",
+    "--force-color-profile=srgb",
+    "--lang=en-GB",
     "--disable-features=Translate,OptimizationHints,MediaRouter,InterestFeedContentSuggestions",
 )
 #: Seconds for an answer of the browser, and for what a page is to show. Bounds, not speeds.
@@ -57,11 +71,23 @@ class Browser:
         sandbox = ("--no-sandbox",) if os.geteuid() == 0 else ()
         self.process = subprocess.Popen(
             [
-                sys.executable, "-c", _START, str(reads), str(writes), path, *_FLAGS, *flags, *sandbox,
-                f"--user-data-dir={self._profile.name}", "about:blank",
+                sys.executable,
+                "-c",
+                _START,
+                str(reads),
+                str(writes),
+                path,
+                *_FLAGS,
+                *flags,
+                *sandbox,
+                f"--user-data-dir={self._profile.name}",
+                "about:blank",
             ],
-            pass_fds=(reads, writes), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, start_new_session=True,
+            pass_fds=(reads, writes),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         os.close(reads)
         os.close(writes)
@@ -155,22 +181,31 @@ class Page:
         for domain in ("Page", "Network", "Runtime", "Log", "Accessibility", "DOM"):
             self.send(f"{domain}.enable")
         # What the policy forbids is told to the page; the console has it as well.
-        self.send("Page.addScriptToEvaluateOnNewDocument", source="""
+        self.send(
+            "Page.addScriptToEvaluateOnNewDocument",
+            source="""
             addEventListener("securitypolicyviolation", (event) =>
               console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));
-            """)
+            """,
+        )
         self.prefer("light")
         self.resize(width, height)
 
     def resize(self, width: int, height: int, scale: float = 1) -> None:
         """Sets the size of the window, in CSS pixels."""
-        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=False)
+        self.send(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=False
+        )
 
     def prefer(self, theme: str) -> None:
         """Has the system prefer a theme."""
-        self.send("Emulation.setEmulatedMedia", features=[
-            {"name": "prefers-color-scheme", "value": theme}, {"name": "prefers-reduced-motion", "value": "reduce"},
-        ])
+        self.send(
+            "Emulation.setEmulatedMedia",
+            features=[
+                {"name": "prefers-color-scheme", "value": theme},
+                {"name": "prefers-reduced-motion", "value": "reduce"},
+            ],
+        )
 
     def note(self, method: str, parameters: dict[str, Any]) -> None:
         """Takes an event of the browser's."""
@@ -230,10 +265,21 @@ class Page:
 
     def press(self, key: str, shift: bool = False) -> None:
         """Presses a key, as a keyboard does."""
-        codes = {"Tab": 9, "Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39, "ArrowDown": 40, " ": 32, "Home": 36}
+        codes = {
+            "Tab": 9,
+            "Enter": 13,
+            "Escape": 27,
+            "ArrowLeft": 37,
+            "ArrowRight": 39,
+            "ArrowDown": 40,
+            " ": 32,
+            "Home": 36,
+        }
         text = {"Enter": "\r", " ": " "}.get(key)
         arguments = {
-            "key": key, "code": "Space" if key == " " else key, "windowsVirtualKeyCode": codes[key],
+            "key": key,
+            "code": "Space" if key == " " else key,
+            "windowsVirtualKeyCode": codes[key],
             "modifiers": 8 if shift else 0,
         }
         if text:
@@ -266,7 +312,9 @@ class Page:
                 return [box.x + scrollX, box.y + scrollY, box.width, box.height];
             }})()""")
             clip = {"clip": {"x": box[0], "y": box[1], "width": box[2], "height": height or box[3], "scale": 1}}
-        result = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=True, optimizeForSpeed=False, **clip)
+        result = self.send(
+            "Page.captureScreenshot", format="png", captureBeyondViewport=True, optimizeForSpeed=False, **clip
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(base64.b64decode(result["data"]))
 

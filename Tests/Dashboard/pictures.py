@@ -1,6 +1,6 @@
 """Takes the pictures of Docs/ADMIN.md: the page with the tests' sample state and workers at work, light and dark.
 
-    PYTHONPATH=Clients/python/src python3 Tests/Dashboard/pictures.py Docs/images
+PYTHONPATH=Clients/python/src python3 Tests/Dashboard/pictures.py Docs/images
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ def take(browser: Browser, address: str, folder: Path, session: int) -> None:
         page = browser.open(1280, 900)
         page.prefer(theme)
         page.go(f"{address}#session={session}")
-        page.wait("document.querySelector('#session-tree svg.tree') !== null && document.querySelector('#heat table') !== null")
+        page.wait(
+            "document.querySelector('#session-tree svg.tree') !== null && document.querySelector('#heat table') !== null"
+        )
         page.wait("/[1-9]/.test(document.querySelector('#tile-in .big').textContent)")
         page.evaluate("scrollTo(0, 0); document.activeElement.blur()")
         picture(page, folder / f"dashboard-{theme}.png", "body", 1_120)

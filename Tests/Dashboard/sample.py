@@ -1,4 +1,4 @@
-"""What the page is shown with: a daemon with sessions, forks and hostile names, hours of history, and a way to its socket."""
+"""What the page is shown with: a daemon with sessions, forks, hostile names and history, and a way to its socket."""
 
 from __future__ import annotations
 
@@ -58,10 +58,20 @@ class Daemon:
         with open(self.directory / "log", "ab") as log:
             self.process = subprocess.Popen(
                 [
-                    self._executable, "--socket", self.socket, "--data-dir", str(self.store), "--cap", "64MiB",
-                    "--admin-listen", f"127.0.0.1:{self.port}", "--admin-token-file", str(self.directory / "token"),
+                    self._executable,
+                    "--socket",
+                    self.socket,
+                    "--data-dir",
+                    str(self.store),
+                    "--cap",
+                    "64MiB",
+                    "--admin-listen",
+                    f"127.0.0.1:{self.port}",
+                    "--admin-token-file",
+                    str(self.directory / "token"),
                 ],
-                stdout=log, stderr=log,
+                stdout=log,
+                stderr=log,
             )
         deadline = time.monotonic() + 60
         while True:
@@ -145,9 +155,13 @@ _ATTENTION, _SLIDING, _RECURRENT = 0, 1, 2
 
 def _model(name: str) -> larder.Model:
     return larder.Model(
-        name=name, weights="sha256:5a3c", components=(
+        name=name,
+        weights="sha256:5a3c",
+        components=(
             larder.Component("attention", kind="attention", element_type="bf16", layers=2, planes=2, row_bytes=64),
-            larder.Component("window", kind="sliding", element_type="bf16", layers=4, planes=2, row_bytes=64, window=1_024),
+            larder.Component(
+                "window", kind="sliding", element_type="bf16", layers=4, planes=2, row_bytes=64, window=1_024
+            ),
             larder.Component("delta", kind="recurrent", element_type="f32", layers=4, planes=1, row_bytes=4_096),
         ),
     )
@@ -255,7 +269,10 @@ class Traffic:
         filler = Filler(self._daemon)
         # Numbers of bytes that were not put before.
         filler._seed = 1_000_000
-        sessions = [filler.client.open_session(namespace, name, filler.models["ticket" in name]) for namespace, name in self._names]
+        sessions = [
+            filler.client.open_session(namespace, name, filler.models["ticket" in name])
+            for namespace, name in self._names
+        ]
         count = 0
         while not self._stop.wait(0.05):
             with contextlib.suppress(larder.Refusal):
@@ -306,32 +323,47 @@ def write_history(daemon: Daemon, hours: float, seed: int = 7) -> None:
     generator = random.Random(seed)
     now = int(time.time())
     slots = bytearray(1_440 * 256)
-    disk = 0.7 * (64 << 20)
+    disk = 0.6 * (64 << 20)
     for index in range(int(hours * 180), 0, -1):
         end = (now // 20 - index) * 20
         age = index / 180
         if 2.1 < age < 2.6:
             continue
         load = max(0.05, 0.55 + 0.4 * math.sin(age * 1.9) + generator.uniform(-0.12, 0.12))
-        asked = int(load * 90_000)
+        asked = int(load * 2_000_000)
         found = int(asked * min(0.97, 0.5 + 0.05 * (hours - age) + generator.uniform(-0.06, 0.06)))
-        put = int(load * 900_000)
-        disk = min(disk + put / 60, 0.985 * (64 << 20))
+        put = int(load * 110_000_000)
+        disk = min(disk + put / 5_000, 0.985 * (64 << 20))
         is_full = disk > 0.96 * (64 << 20)
-        cold = int(load * 26) if is_full else 0
+        cold = int(load * 180) if is_full else 0
         values = {
-            "requests": int(load * 400), "resumes": int(load * 12), "asked_tokens": asked, "resumed_tokens": found,
-            "stored_tokens": asked - found, "restored_tokens": found, "not_recomputed_tokens": found,
-            "page_in_bytes": found * 512, "page_out_bytes": put, "evicted_cold_chunks": cold,
-            "evicted_expired_chunks": int(load * 5) if index % 45 == 0 else 0, "evicted_useless_chunks": cold // 5,
-            "evicted_quota_chunks": cold // 8 if 0.4 < age < 1.2 else 0, "swept_bytes": cold * 30_000,
-            "moved_bytes": put // 9 if is_full else 0, "put_bytes": int(put * 0.68),
-            "device_write_bytes": int(put * (0.83 if is_full else 0.72)), "used_bytes": int(disk * 0.97),
-            "disk_bytes": int(disk), "usable_bytes": 60 << 20, "cap_bytes": 64 << 20, "sessions": 60, "connections": 3,
-            "page_in_p50_nanoseconds": int(60_000 * (1 + load) * generator.uniform(0.9, 1.15)),
-            "page_in_p99_nanoseconds": int(420_000 * (1 + load) * generator.uniform(0.7, 1.6)),
-            "page_out_p50_nanoseconds": int(700_000 * (1 + load) * generator.uniform(0.9, 1.15)),
-            "page_out_p99_nanoseconds": int(4_100_000 * (1 + load) * generator.uniform(0.7, 1.7)),
+            "requests": int(load * 400),
+            "resumes": int(load * 12),
+            "asked_tokens": asked,
+            "resumed_tokens": found,
+            "stored_tokens": asked - found,
+            "restored_tokens": found,
+            "not_recomputed_tokens": found,
+            "page_in_bytes": found * 512,
+            "page_out_bytes": put,
+            "evicted_cold_chunks": cold,
+            "evicted_expired_chunks": int(load * 60) if index % 45 == 0 else 0,
+            "evicted_useless_chunks": cold * 5 // 4,
+            "evicted_quota_chunks": cold // 8 if 0.4 < age < 1.2 else 0,
+            "swept_bytes": cold * 30_000,
+            "moved_bytes": put // 7 if is_full else 0,
+            "put_bytes": int(put * 0.68),
+            "device_write_bytes": int(put * (1.05 if is_full else 0.8)),
+            "used_bytes": int(disk * 0.9),
+            "disk_bytes": int(disk),
+            "usable_bytes": 60 << 20,
+            "cap_bytes": 64 << 20,
+            "sessions": 60,
+            "connections": 3,
+            "page_in_p50_nanoseconds": int(30_000 * (1 + load) * generator.uniform(0.9, 1.15)),
+            "page_in_p99_nanoseconds": int(210_000 * (1 + load) * generator.uniform(0.7, 1.6)),
+            "page_out_p50_nanoseconds": int(450_000 * (1 + load) * generator.uniform(0.9, 1.15)),
+            "page_out_p99_nanoseconds": int(11_000_000 * (1 + load) * generator.uniform(0.7, 1.7)),
         }
         words = [int.from_bytes(b"LARDERH2", "little"), end, 20_000, *(values.get(name, 0) for name in FIGURES)]
         data = struct.pack(f"<{len(words)}Q", *words)

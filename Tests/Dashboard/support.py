@@ -48,7 +48,14 @@ class DashboardTest(unittest.TestCase):
     def shown(self, page: Page) -> None:
         """Waits until the page shows everything."""
         page.wait("document.documentElement.dataset.state === 'live'")
-        for part in ("#holds table", "#heat table", "#sessions table", "#evicted table", "#chart-hits .grid", "#events li"):
+        for part in (
+            "#holds table",
+            "#heat table",
+            "#sessions table",
+            "#evicted table",
+            "#chart-hits .grid",
+            "#events li",
+        ):
             page.wait(f"document.querySelector({json.dumps(part)}) !== null")
         page.wait("document.querySelector('#tile-saved .big').textContent !== '–'")
 

@@ -154,7 +154,9 @@ class ManneredTests(DashboardTest):
         # The choice is remembered.
         page.go(self.address)
         page.wait("document.querySelector('#theme input[value=light]').checked")
-        self.assertEqual(page.evaluate("getComputedStyle(document.documentElement).backgroundColor"), grounds["dark", "light"])
+        self.assertEqual(
+            page.evaluate("getComputedStyle(document.documentElement).backgroundColor"), grounds["dark", "light"]
+        )
 
     def test_works_with_the_keyboard_alone(self) -> None:
         page = self.open()
@@ -202,11 +204,29 @@ class ManneredTests(DashboardTest):
             return node["role"]["value"]
 
         wanted = {
-            "button", "link", "textbox", "searchbox", "combobox", "MenuListPopup", "radio", "DisclosureTriangle", "image",
-            "img", "table", "figure", "region", "navigation", "group", "radiogroup", "spinbutton", "checkbox", "main",
+            "button",
+            "link",
+            "textbox",
+            "searchbox",
+            "combobox",
+            "MenuListPopup",
+            "radio",
+            "DisclosureTriangle",
+            "image",
+            "img",
+            "table",
+            "figure",
+            "region",
+            "navigation",
+            "group",
+            "radiogroup",
+            "spinbutton",
+            "checkbox",
+            "main",
         } - {"main", "MenuListPopup"}
         nameless = [
-            (role(node), node.get("backendDOMNodeId")) for node in nodes
+            (role(node), node.get("backendDOMNodeId"))
+            for node in nodes
             if role(node) in wanted and not node.get("name", {}).get("value", "").strip()
         ]
         self.assertEqual(nameless, [], f"controls without names; {len(nodes)} nodes")

@@ -22,9 +22,20 @@ class ShownTests(DashboardTest):
             "count": [(0, "0"), (10_234, "10,234")],
             "percent": [(0, "0 %"), (0.5, "50 %"), (0.051, "5.1 %"), (1, "100 %")],
             "latency": [(850, "850 ns"), (85_000, "85 µs"), (1_200_000, "1.2 ms"), (2_000_000_000, "2 s")],
-            "duration": [(0, "0 s"), (59, "59 s"), (7_800, "2 h 10 min"), (7_200, "2 h"), (86_400, "1 d"), (200_000, "2 d 7 h")],
+            "duration": [
+                (0, "0 s"),
+                (59, "59 s"),
+                (7_800, "2 h 10 min"),
+                (7_200, "2 h"),
+                (86_400, "1 d"),
+                (200_000, "2 d 7 h"),
+            ],
             "timeToLive": [(0, "as its namespace"), (4_294_967_295, "never expires"), (60, "1 min")],
-            "name": [("plain", "plain"), ("a\u202eb\x07c\u200d", "a\\u{202e}b\\u{7}c\\u{200d}"), ("<b>é漢</b>", "<b>é漢</b>")],
+            "name": [
+                ("plain", "plain"),
+                ("a\u202eb\x07c\u200d", "a\\u{202e}b\\u{7}c\\u{200d}"),
+                ("<b>é漢</b>", "<b>é漢</b>"),
+            ],
         }
         for function, pairs in cases.items():
             values, expected = zip(*pairs)
@@ -42,7 +53,11 @@ class ShownTests(DashboardTest):
         self.assertEqual([page.text("#tile-saved .big")], self.written(page, "compact", [saved]))
         asked, found = counters["tokens_asked_total"], counters["tokens_resumed_total"]
         self.assertIn(self.written(page, "percent", [found / asked])[0] + " since the start", page.text("#tile-hits"))
-        parts = [counters["used_bytes"], counters["disk_bytes"] - counters["used_bytes"], counters["cap_bytes"] - counters["disk_bytes"]]
+        parts = [
+            counters["used_bytes"],
+            counters["disk_bytes"] - counters["used_bytes"],
+            counters["cap_bytes"] - counters["disk_bytes"],
+        ]
         for text in self.written(page, "bytes", parts):
             self.assertIn(text, page.text("#disk"))
         self.assertIn(self.daemon.ask("/v1/status")["facts"]["version"], page.text("#facts"))
@@ -89,7 +104,11 @@ class ShownTests(DashboardTest):
         rules = {rule: chunks for rule, _, chunks, _ in self.rows(page, "#evicted")}
         expected = {name[8:-7]: str(value) for name, value in counters.items() if name.startswith("evicted_")}
         self.assertEqual(rules, expected)
-        settings = {one["key"]: float(one["value"]) for one in self.daemon.ask("/v1/config")["settings"] if "watermark" in one["key"]}
+        settings = {
+            one["key"]: float(one["value"])
+            for one in self.daemon.ask("/v1/config")["settings"]
+            if "watermark" in one["key"]
+        }
         high, low = self.written(page, "percent", [settings["high_watermark"], settings["low_watermark"]])
         self.assertIn(f"begin above {high} and end at {low}", page.text("#marks"))
         self.assertIn(self.written(page, "bytes", [counters["device_write_bytes"]])[0], page.text("#wear"))
@@ -109,9 +128,16 @@ class ShownTests(DashboardTest):
         starts = sorted(points)
         moments = dict(zip(self.written(page, "moment", starts), starts))
         wanted = {
-            "hits": ("percent", ["resumed_tokens/asked_tokens"]), "saved": ("compact", ["not_recomputed_tokens"]),
-            "evicted": ("compact", [f"evicted_{rule}_chunks" for rule in ("cold", "expired", "useless", "quota", "requested")]),
-            "latency": ("latency", [f"page_{way}_{part}_nanoseconds" for way in ("in", "out") for part in ("p50", "p99")]),
+            "hits": ("percent", ["resumed_tokens/asked_tokens"]),
+            "saved": ("compact", ["not_recomputed_tokens"]),
+            "evicted": (
+                "compact",
+                [f"evicted_{rule}_chunks" for rule in ("cold", "expired", "useless", "quota", "requested")],
+            ),
+            "latency": (
+                "latency",
+                [f"page_{way}_{part}_nanoseconds" for way in ("in", "out") for part in ("p50", "p99")],
+            ),
         }
         for chart, (function, names) in wanted.items():
             page.click(f"#chart-{chart} summary")
@@ -131,7 +157,9 @@ class ShownTests(DashboardTest):
                 expected.append([moment, *values])
             numbers = [value for _, *values in expected for value in values if value is not None]
             texts = dict(zip(numbers, self.written(page, function, numbers)))
-            self.assertEqual(shown, [[moment, *(texts.get(value, "–") for value in values)] for moment, *values in expected], chart)
+            self.assertEqual(
+                shown, [[moment, *(texts.get(value, "–") for value in values)] for moment, *values in expected], chart
+            )
         # Half an hour is missing, and said to be.
         self.assertEqual(page.evaluate("document.querySelectorAll('#chart-hits .gap').length"), 1)
         self.assertIn("the daemon did not run", page.text("#time-hint"))
@@ -153,7 +181,11 @@ class ShownTests(DashboardTest):
         page.wait("document.querySelector('#sessions nav').innerText.includes('26 to 50')")
         page.click("#sessions [data-key=previous]")
         shows(listed("sort=bytes&order=desc"))
-        for order, query in (("name", "sort=name&order=asc"), ("used", "sort=used&order=desc"), ("id", "sort=id&order=asc")):
+        for order, query in (
+            ("name", "sort=name&order=asc"),
+            ("used", "sort=used&order=desc"),
+            ("id", "sort=id&order=asc"),
+        ):
             self._choose(page, "#filter-order", order)
             shows(listed(query))
         self._choose(page, "#filter-namespace", "support")
@@ -184,7 +216,9 @@ class ShownTests(DashboardTest):
             name = line.get("name") or "(no session)"
             offset = f" · from {line['forked_at_tokens']:,}" if line.get("parent") in by_line else ""
             self.assertIn(name + offset, labels)
-        self.assertEqual(page.evaluate("document.querySelectorAll('.tree a').length"), sum("session" in line for line in tree))
+        self.assertEqual(
+            page.evaluate("document.querySelectorAll('.tree a').length"), sum("session" in line for line in tree)
+        )
         self.assertEqual(page.evaluate("document.querySelector('.tree a.current .label').textContent"), "task-17")
         # Where a line begins is where its offset is on the scale.
         places = page.evaluate("""(() => {
@@ -203,8 +237,10 @@ class ShownTests(DashboardTest):
         page.wait("document.querySelector('#session-explain table') !== null")
         tracks = self.daemon.ask(f"/v1/sessions/{hole}/explain")["tracks"]
         rows = self.rows(page, "#session-explain")
-        self.assertEqual([(row[0], row[3]) for row in rows], [
-            (name, f"{track['reach_tokens']:,}") for name, track in zip(("attention", "window", "delta"), tracks)])
+        self.assertEqual(
+            [(row[0], row[3]) for row in rows],
+            [(name, f"{track['reach_tokens']:,}") for name, track in zip(("attention", "window", "delta"), tracks)],
+        )
         self.assertIn("tokens 1,024 to 1,536: never put, or truncated", rows[0][5])
         page.evaluate("location.hash = '#session=999999999'")
         page.wait("document.querySelector('#session').innerText.includes('there is no session 999999999')")
