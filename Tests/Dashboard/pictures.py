@@ -28,7 +28,7 @@ def take(browser: Browser, address: str, folder: Path, session: int) -> None:
         )
         page.wait("/[1-9]/.test(document.querySelector('#tile-in .big').textContent)")
         page.evaluate("scrollTo(0, 0); document.activeElement.blur()")
-        picture(page, folder / f"dashboard-{theme}.png", "body", 1_120)
+        picture(page, folder / f"dashboard-{theme}.png", "body", 955)
         page.evaluate("document.querySelector('.top').style.position = 'static'")
         picture(page, folder / f"dashboard-session-{theme}.png", "#session")
         page.close()

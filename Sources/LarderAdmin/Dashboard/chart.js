@@ -36,8 +36,9 @@ export class TimeChart {
   #scale = null;
 
   /**
-   * `spec`: `id`, `title`, `series` (`label`, `tone`, `dashed`), `bars`, `log`, `axis` (how marks are written, if not by `format`), `marks` (of the scale, where they are
-   * always the same) or `base` (of marks that are made), and how values are written: `format`.
+   * `spec`: `id`, `title`, `series` (`label`, `tone`, `dashed`), `bars`, `log`, `axis` (how marks are written, if not
+   * by `format`), `marks` (of the scale, where they are always the same) or `base` (of marks that are made), and how
+   * values are written: `format`.
    */
   constructor(spec) {
     this.#spec = spec;
@@ -148,7 +149,8 @@ export class TimeChart {
       point.values.forEach((value, index) => {
         if (!value) return;
         const [top, bottom] = [y(sum + value), y(sum)];
-        paths[index] += `M${left.toFixed(1)} ${bottom.toFixed(1)}V${top.toFixed(1)}h${width.toFixed(1)}V${bottom.toFixed(1)}z`;
+        paths[index] += `M${left.toFixed(1)} ${bottom.toFixed(1)}V${top.toFixed(1)}`
+          + `h${width.toFixed(1)}V${bottom.toFixed(1)}z`;
         sum += value;
       });
     }
@@ -162,7 +164,8 @@ export class TimeChart {
     const place = event.clientX - this.#plot.getBoundingClientRect().left;
     const { x } = this.#scale;
     const distance = (point) => Math.abs(x(point.start + this.#data.step / 2) - place);
-    return this.#data.points.reduce((best, point, index, all) => distance(point) < distance(all[best]) ? index : best, 0);
+    return this.#data.points.reduce((best, point, index, all) => distance(point) < distance(all[best]) ? index : best,
+      0);
   }
 
   #key(event) {
@@ -187,7 +190,8 @@ export class TimeChart {
     const { points, step } = this.#data;
     const point = index === null ? points.at(-1) : points[index];
     this.#legend.forEach((node, one) => setText(node, point ? this.#text(point.values[one]) : "–"));
-    setText(this.#when, point ? `${index === null ? "last, " : ""}${hour(point.start)} to ${hour(point.start + step)}` : "");
+    setText(this.#when, point ? `${index === null ? "last, " : ""}${hour(point.start)} to ${hour(point.start + step)}`
+      : "");
     const line = this.#plot.querySelector(".cursor");
     if (!line) return;
     line.setAttribute("visibility", index === null || !point ? "hidden" : "visible");
@@ -203,7 +207,8 @@ export class TimeChart {
   #tabulate() {
     this.#details.querySelector(".scroll")?.remove();
     if (!this.#details.open || this.#data === null) return;
-    const columns = [{ title: "From", head: true }, ...this.#spec.series.map(({ label }) => ({ title: label, number: true }))];
+    const columns = [{ title: "From", head: true },
+      ...this.#spec.series.map(({ label }) => ({ title: label, number: true }))];
     const rows = this.#data.points.toReversed().map((point) =>
       [moment(point.start), ...point.values.map((value) => this.#text(value))]);
     this.#details.append(table(`${this.#spec.title}, the latest first`, columns, rows));

@@ -31,12 +31,14 @@ const jobs = [
   { name: "history", every: 20_000, path: () => past.path, take: (answer) => past.take(answer) },
   { name: "report", every: 20_000, path: () => "/v1/report", take: (answer) => overview.save(answer) },
   { name: "models", every: 60_000, path: () => "/v1/models?limit=1000", take: (answer) => view.learn(answer) },
-  { name: "namespaces", every: 30_000, path: () => "/v1/namespaces?limit=1000", take: (answer) => sessions.offer(answer) },
+  { name: "namespaces", every: 30_000, path: () => "/v1/namespaces?limit=1000", take: (answer) =>
+    sessions.offer(answer) },
   {
     name: "sessions", every: 10_000, path: () => sessions.path, take: (answer) => sessions.take(answer),
     fail: (message) => sessions.fail(message),
   },
-  { name: "session", every: 10_000, path: () => view.path, ask: askSession, take() {}, fail: (message, id) => view.fail(id, message) },
+  { name: "session", every: 10_000, path: () => view.path, ask: askSession, take() {}, fail: (message, id) =>
+    view.fail(id, message) },
   {
     name: "usage", every: 30_000, path: () => "/v1/usage", take: (answer) => holdings.take(answer),
     fail: (message) => holdings.fail(message),
@@ -69,7 +71,8 @@ function takeStatus(answer) {
 async function askSession() {
   const id = view.id;
   const [session, tree, explain] = [
-    await api.get(`/v1/sessions/${id}`), await api.get(`/v1/sessions/${id}/tree`), await api.get(`/v1/sessions/${id}/explain`),
+    await api.get(`/v1/sessions/${id}`), await api.get(`/v1/sessions/${id}/tree`),
+      await api.get(`/v1/sessions/${id}/explain`),
   ];
   view.take(id, { session, tree, explain });
 }

@@ -51,7 +51,8 @@ export function redraw(node, values, build) {
 /**
  * A table in a box that scrolls on its own, if it is too wide.
  *
- * Columns are `{ title, number, head }`: right-aligned if `number`, the row's name if `head`. Cells are strings or nodes.
+ * Columns are `{ title, number, head }`: right-aligned if `number`, the row's name if `head`. Cells are strings or
+ * nodes.
  */
 export function table(caption, columns, rows, { visibleCaption = false, key } = {}) {
   const head = el("tr", {}, ...columns.map((column) =>
@@ -63,7 +64,8 @@ export function table(caption, columns, rows, { visibleCaption = false, key } = 
   const made = el("table", {},
     el("caption", { class: visibleCaption ? undefined : "hidden" }, caption), el("thead", {}, head),
     el("tbody", {}, ...body));
-  return el("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": caption, "data-key": key ?? caption }, made);
+  return el("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": caption, "data-key": key ?? caption },
+    made);
 }
 
 /** A part of a whole, drawn; its number stands beside it, so it is hidden from assistive technology. */
@@ -79,4 +81,5 @@ export const isolated = (text) => el("bdi", {}, text);
 
 /** A list of names and values. */
 export const facts = (pairs) => el("dl", { class: "pairs" },
-  ...pairs.filter((pair) => pair).map(([term, ...values]) => el("div", {}, el("dt", {}, term), el("dd", {}, ...values))));
+  ...pairs.filter((pair) => pair).map(([term, ...values]) =>
+    el("div", {}, el("dt", {}, term), el("dd", {}, ...values))));

@@ -79,7 +79,8 @@ export function timeToLive(seconds) {
 }
 
 /**
- * A name of the store's, which may be any text: what does not show, or turns other text around, is written as its number.
+ * A name of the store's, which may be any text: what does not show, or turns other text around, is written as its
+ * number.
  */
 export function name(text) {
   return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (sign) => `\\u{${sign.codePointAt(0).toString(16)}}`);

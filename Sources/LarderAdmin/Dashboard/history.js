@@ -27,7 +27,8 @@ const charts = [
     summary(points) {
       const asked = total(points, "asked_tokens");
       if (asked === 0) return "No resume asked for anything.";
-      return `${percent(total(points, "resumed_tokens") / asked)} of ${compact(asked)} tokens that resumes asked for were found.`;
+      const found = percent(total(points, "resumed_tokens") / asked);
+      return `${found} of ${compact(asked)} tokens that resumes asked for were found.`;
     },
   },
   {
@@ -41,7 +42,8 @@ const charts = [
       { label: "Page in", tone: "a", value: perSecond("page_in_bytes") },
       { label: "Page out", tone: "b", value: perSecond("page_out_bytes"), dashed: true },
     ],
-    summary: (points) => `${bytes(total(points, "page_in_bytes"))} in and ${bytes(total(points, "page_out_bytes"))} out, before encoding.`,
+    summary: (points) =>
+      `${bytes(total(points, "page_in_bytes"))} in and ${bytes(total(points, "page_out_bytes"))} out, before encoding.`,
   },
   {
     id: "latency", title: "Paging latency", format: latency, log: true,
@@ -60,7 +62,8 @@ const charts = [
       { label: "In use", tone: "c", value: last("used_bytes") },
       { label: "Cap", tone: "e", value: last("cap_bytes"), dashed: true },
     ],
-    summary: (points) => points.length ? `${bytes(points.at(-1).last.disk_bytes)} of ${bytes(points.at(-1).last.cap_bytes)}.` : "",
+    summary: (points) => points.length
+      ? `${bytes(points.at(-1).last.disk_bytes)} of ${bytes(points.at(-1).last.cap_bytes)}.` : "",
   },
   {
     id: "evicted", title: "Evictions by rule", format: compact, bars: true,
@@ -82,7 +85,8 @@ const charts = [
     summary(points) {
       const [all, puts] = [total(points, "device_write_bytes"), total(points, "put_bytes")];
       if (all === 0) return "Nothing was written.";
-      return puts === 0 ? `${bytes(all)} written.` : `${bytes(all)} written, ${(all / puts).toFixed(2)} times the bytes of puts.`;
+      return puts === 0 ? `${bytes(all)} written.`
+        : `${bytes(all)} written, ${(all / puts).toFixed(2)} times the bytes of puts.`;
     },
   },
 ];

@@ -27,7 +27,8 @@ export function grouped(rows, by) {
   const small = sorted.splice(rowLimit);
   if (small.length > 0) {
     const add = (key) => small.reduce((all, sum) => all + sum[key], 0);
-    sorted.push({ label: `${count(small.length)} smaller ones`, chunks: add("chunks"), raw: add("raw"), stored: add("stored") });
+    sorted.push({ label: `${count(small.length)} smaller ones`, chunks: add("chunks"), raw: add("raw"),
+      stored: add("stored") });
   }
   return sorted;
 }
@@ -72,7 +73,8 @@ export class Holdings {
 /** `< 1 min`, `1 min to 10 min`, `> 7 d`. */
 function between(bounds, index, text) {
   if (index === 0) return `< ${text(bounds[0])}`;
-  return index === bounds.length ? `≥ ${text(bounds.at(-1))}` : `${text(bounds[index - 1])} to ${text(bounds[index])}`;
+  if (index === bounds.length) return `≥ ${text(bounds.at(-1))}`;
+  return `${text(bounds[index - 1])} to ${text(bounds[index])}`;
 }
 
 /** The shade of a cell, 0 to 5: of the largest part that any cell has, by its square root. */
@@ -91,14 +93,17 @@ export function drawHeat({ age_bounds_seconds: ages, heat_bounds: heats, cells }
         ...Array.from({ length: ages.length + 1 }, (_, index) => {
           const cell = stored.get(`${index} ${heat}`);
           const value = cell?.stored_bytes ?? 0;
-          return el("td", { class: `shade-${shade(value / most)}`, title: cell ? `${count(cell.chunks)} chunks` : undefined },
+          return el("td", { class: `shade-${shade(value / most)}`, title: cell ? `${count(cell.chunks)} chunks`
+            : undefined },
             cell ? bytes(value) : el("span", { "aria-label": "nothing" }, "·"));
         })));
     }
     const head = el("tr", {}, el("th", { scope: "col" }, "Heat"),
-      ...Array.from({ length: ages.length + 1 }, (_, index) => el("th", { scope: "col" }, between(ages, index, duration))));
+      ...Array.from({ length: ages.length + 1 }, (_, index) =>
+        el("th", { scope: "col" }, between(ages, index, duration))));
     return el("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Heat by age", "data-key": "heat" },
-      el("table", { class: "heat" }, el("caption", { class: "hidden" }, "Stored bytes by age (columns) and heat (rows)"),
+      el("table", { class: "heat" },
+        el("caption", { class: "hidden" }, "Stored bytes by age (columns) and heat (rows)"),
         el("thead", {}, head), el("tbody", {}, ...rows)));
   });
 }

@@ -43,7 +43,8 @@ export class Overview {
   constructor(history) {
     this.#history = history;
     const titles = {
-      hits: "Hit rate", saved: "Tokens not recomputed", in: "Page in", out: "Page out", disk: "Disk", workers: "Workers",
+      hits: "Hit rate", saved: "Tokens not recomputed", in: "Page in", out: "Page out", disk: "Disk",
+        workers: "Workers",
     };
     for (const [id, title] of Object.entries(titles)) {
       const [value, note] = [el("span", { class: "big" }), el("span", { class: "note" })];
@@ -81,7 +82,8 @@ export class Overview {
   #tell(counters) {
     const lately = this.#history.hitRate;
     const asked = counters.tokens_asked_total;
-    const ever = asked === 0 ? "no resume since the start" : `${percent(counters.tokens_resumed_total / asked)} since the start`;
+    const ever = asked === 0 ? "no resume since the start"
+      : `${percent(counters.tokens_resumed_total / asked)} since the start`;
     this.#tile("hits", lately === null ? "–" : percent(lately), `of tokens asked for, the last hour; ${ever}`);
     this.#tile("saved", ...this.#saved());
     for (const [id, direction] of [["in", "in"], ["out", "out"]]) {
@@ -102,7 +104,8 @@ export class Overview {
     const tokens = report.rows.reduce((all, row) => all + row.not_recomputed_tokens, 0);
     const avoided = report.rows.reduce((all, row) => all + row.prefill_avoided_milliseconds, 0);
     const part = report.next_cursor ? "at least " : "";
-    const time = avoided > 0 ? `${part}${duration(avoided / 1000)} of computing` : "how fast the models compute is not known";
+    const time = avoided > 0 ? `${part}${duration(avoided / 1000)} of computing`
+      : "how fast the models compute is not known";
     return [compact(tokens), `${time}, as far as is kept`];
   }
 
@@ -110,9 +113,11 @@ export class Overview {
     const alarms = [];
     if (draining) alarms.push("The daemon is drained for maintenance: workers are turned away.");
     if (counters.damaged_chunks > 0) {
-      alarms.push(`${count(counters.damaged_chunks)} chunks failed their checks since the start. Run larderctl verify.`);
+      const chunks = count(counters.damaged_chunks);
+      alarms.push(`${chunks} chunks failed their checks since the start. Run larderctl verify.`);
     }
-    if (counters.set_aside_bytes > 0) alarms.push(`${bytes(counters.set_aside_bytes)} of damaged files are set aside in the data directory.`);
+    const aside = counters.set_aside_bytes;
+    if (aside > 0) alarms.push(`${bytes(aside)} of damaged files are set aside in the data directory.`);
     redraw(byID("alarms"), alarms, () => alarms.map((text) => el("li", {}, text)));
   }
 
@@ -136,7 +141,8 @@ export class Overview {
         svg("rect", { class: "fill-a", width: part(inUse), height: 10 }),
         svg("rect", { class: "fill-b", x: part(inUse), width: part(idle), height: 10 })),
       el("ul", { class: "legend" },
-        ...[["a", "In use", inUse], ["b", "Free in the files", idle], ["rail", "Room to the cap", room]].map(([tone, label, value]) =>
+        ...[["a", "In use", inUse], ["b", "Free in the files", idle],
+          ["rail", "Room to the cap", room]].map(([tone, label, value]) =>
           el("li", {}, svg("svg", { width: 16, height: 10, "aria-hidden": "true" },
             svg("rect", { class: tone === "rail" ? "rail" : `fill-${tone}`, x: 2, width: 10, height: 10, rx: 2 })),
           `${label} `, el("span", { class: "value" }, bytes(value))))));
@@ -150,7 +156,8 @@ export class Overview {
     return el("div", { class: "disk" },
       svg("svg", { class: "stack marked", viewBox: "0 -3 100 16", preserveAspectRatio: "none", "aria-hidden": "true" },
         svg("rect", { class: "rail", width: 100, height: 10 }),
-        svg("rect", { class: "fill-a", width: 100 * Math.min(1, part), height: 10 }), line(marks.low), line(marks.high)),
+        svg("rect", { class: "fill-a", width: 100 * Math.min(1, part), height: 10 }), line(marks.low),
+          line(marks.high)),
       el("p", {}, `${percent(part)} of what data may take, ${bytes(usable)}, is in use. Sweeps begin above `
         + `${percent(marks.high)} and end at ${percent(marks.low)}.`));
   }
@@ -166,8 +173,9 @@ export class Overview {
 
   #wear(counters) {
     const { device_write_bytes: written, put_bytes: puts, moved_bytes: moved, swept_bytes: swept } = counters;
+    const times = puts > 0 ? `, ${(written / puts).toFixed(2)} times the bytes of puts` : "";
     return facts([
-      ["Written to the disk so far", `${bytes(written)}${puts > 0 ? `, ${(written / puts).toFixed(2)} times the bytes of puts` : ""}`],
+      ["Written to the disk so far", bytes(written) + times],
       ["Of that rewritten to close gaps", bytes(moved)],
       ["Freed by sweeps", bytes(swept)],
       ["Waits to be freed", `${count(counters.graves)} lines`],

@@ -64,7 +64,7 @@ export class SessionView {
   /** Takes an answer of `/v1/models`. */
   learn({ models }) { this.#models = new Map(models.map((model) => [model.id, model])); }
 
-  /** Takes the answers of `/v1/sessions/{session}`, its `/tree` and its `/explain`, if they are of the one that is shown. */
+  /** Takes the answers of `/v1/sessions/{session}`, its `/tree` and `/explain`, if they are of the one shown. */
   take(id, answers) {
     if (id !== this.#id) return;
     this.#answers = answers;
@@ -86,7 +86,8 @@ export class SessionView {
     byID("session-title").replaceChildren("Session ", isolated(`${name(session.namespace)}/${name(session.name)}`));
     redraw(byID("session-facts"), [session, explain, age(session.used_seconds)], () => this.#facts(session, explain));
     const width = Math.max(360, byID("session-tree").clientWidth);
-    redraw(byID("session-tree"), [tree, width], () => [el("h3", {}, "Fork tree, by offset in tokens"), drawTree(tree, width)]);
+    redraw(byID("session-tree"), [tree, width], () =>
+      [el("h3", {}, "Fork tree, by offset in tokens"), drawTree(tree, width)]);
     redraw(byID("session-explain"), [explain, session.models], () => this.#explain(session, explain));
   }
 
@@ -98,7 +99,8 @@ export class SessionView {
     return facts([
       ["Resume point", `${count(explain.offset_tokens)} of ${count(explain.end_tokens)} tokens`],
       ["Model", isolated(models.join(", ") || "none")],
-      ["Stored, its own", `${bytes(session.stored_bytes)} in ${count(session.chunks)} chunks, ${bytes(session.raw_bytes)} raw`],
+      ["Stored, its own",
+        `${bytes(session.stored_bytes)} in ${count(session.chunks)} chunks, ${bytes(session.raw_bytes)} raw`],
       ["Used", age(session.used_seconds)],
       ["Made", moment(session.created_seconds)],
       ["Expires", session.ttl_seconds === 0 || session.ttl_seconds === 0xffff_ffff ? timeToLive(session.ttl_seconds)
@@ -117,15 +119,18 @@ export class SessionView {
     const reach = (track) => {
       const end = Math.max(1, explain.end_tokens);
       const at = 100 * explain.offset_tokens / end;
-      return svg("svg", { class: "bar reach", viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" },
+      return svg("svg", { class: "bar reach", viewBox: "0 0 100 8", preserveAspectRatio: "none",
+        "aria-hidden": "true" },
         svg("rect", { class: "rail", width: 100, height: 8 }),
-        svg("rect", { class: track.cause === "none" ? "fill-a" : "fill-b", width: Math.min(100, 100 * track.reach_tokens / end), height: 8 }),
+        svg("rect", { class: track.cause === "none" ? "fill-a" : "fill-b",
+          width: Math.min(100, 100 * track.reach_tokens / end), height: 8 }),
         svg("line", { class: "mark", x1: at, x2: at, y1: 0, y2: 8 }));
     };
     const rows = explain.tracks.map((track) => {
       const component = this.#component(session, track);
       return [
-        isolated(name(component?.name ?? "") || `component ${track.component}`), String(track.rank), component?.kind ?? "–",
+        isolated(name(component?.name ?? "") || `component ${track.component}`), String(track.rank),
+          component?.kind ?? "–",
         count(track.reach_tokens), reach(track), reason(track, component?.kind === "recurrent"),
       ];
     });

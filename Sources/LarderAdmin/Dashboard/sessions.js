@@ -21,8 +21,10 @@ export class Sessions {
   constructor(changed) {
     this.#changed = changed;
     byID("filter").addEventListener("submit", (event) => event.preventDefault());
-    byID("filter-namespace").addEventListener("change", (event) => this.#filter(() => { this.#namespace = event.target.value; }));
-    byID("filter-order").addEventListener("change", (event) => this.#filter(() => { this.#order = event.target.value; }));
+    byID("filter-namespace").addEventListener("change", (event) =>
+      this.#filter(() => { this.#namespace = event.target.value; }));
+    byID("filter-order").addEventListener("change", (event) =>
+      this.#filter(() => { this.#order = event.target.value; }));
     let timer;
     byID("filter-name").addEventListener("input", (event) => {
       clearTimeout(timer);
@@ -82,7 +84,8 @@ export class Sessions {
     const { sessions, total, next_cursor: next } = this.#page;
     const first = (this.#cursors.length - 1) * pageSize;
     const filtered = this.#namespace || this.#name;
-    if (total === 0) return [el("p", { class: "hint" }, filtered ? "No session matches." : "There are no sessions yet.")];
+    if (total === 0) return [el("p", { class: "hint" }, filtered ? "No session matches."
+      : "There are no sessions yet.")];
     const list = table("Sessions",
       [
         { title: "Session", head: true }, { title: "Namespace" }, { title: "Stored, its own", number: true },
@@ -90,7 +93,8 @@ export class Sessions {
         { title: "Made", number: true }, { title: "Expires", number: true }, { title: "Id", number: true },
       ],
       sessions.map((session) => [
-        el("a", { href: `#session=${session.id}`, "data-key": `session-${session.id}` }, isolated(name(session.name) || "(no name)")),
+        el("a", { href: `#session=${session.id}`, "data-key": `session-${session.id}` },
+          isolated(name(session.name) || "(no name)")),
         isolated(name(session.namespace)), bytes(session.stored_bytes), bytes(session.raw_bytes), count(session.chunks),
         age(session.used_seconds), age(session.created_seconds), timeToLive(session.ttl_seconds), String(session.id),
       ]));

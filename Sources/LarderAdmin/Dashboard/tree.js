@@ -17,8 +17,10 @@ const edge = { left: 14, right: 16, top: 30, bottom: 8 };
 export function arranged(lines) {
   const known = new Set(lines.map((line) => line.line));
   const children = Map.groupBy(lines.filter((line) => known.has(line.parent)), (line) => line.parent);
-  for (const list of children.values()) list.sort((one, other) => one.forked_at_tokens - other.forked_at_tokens || one.line - other.line);
-  const waiting = lines.filter((line) => !known.has(line.parent)).reverse().map((line) => ({ line, depth: 0, seen: 0, above: null }));
+  for (const list of children.values()) list.sort((one, other) => one.forked_at_tokens - other.forked_at_tokens
+    || one.line - other.line);
+  const waiting = lines.filter((line) => !known.has(line.parent)).reverse().map((line) =>
+    ({ line, depth: 0, seen: 0, above: null }));
   const made = [];
   // A stack instead of recursion: forks may be thousands deep.
   while (waiting.length > 0) {
@@ -28,7 +30,8 @@ export function arranged(lines) {
     const item = { ...line, start, end: Math.max(line.end_tokens, start), depth, above, index: made.length };
     made.push(item);
     const below = children.get(line.line) ?? [];
-    for (const child of below.toReversed()) waiting.push({ line: child, depth: depth + 1, seen: item.end, above: item });
+    for (const child of below.toReversed()) waiting.push({ line: child, depth: depth + 1, seen: item.end,
+      above: item });
   }
   return made;
 }
@@ -46,7 +49,8 @@ export function drawTree({ session, lines, whole }, width) {
   const scale = marks.flatMap((mark, index) => [
     svg("line", { class: "grid", x1: x(mark), x2: x(mark), y1: edge.top - 6, y2: height }),
     svg("text", {
-      x: x(mark), y: edge.top - 12, "text-anchor": index === 0 ? "start" : index === marks.length - 1 ? "end" : "middle",
+      x: x(mark), y: edge.top - 12, "text-anchor": index === 0 ? "start" : index === marks.length - 1 ? "end"
+        : "middle",
     }, count(mark)),
   ]);
   const branches = shown.filter((item) => item.above)
@@ -56,20 +60,25 @@ export function drawTree({ session, lines, whole }, width) {
     ...scale, ...branches, ...drawn);
   const note = !whole ? "The tree has more lines than one answer shows."
     : items.length > shown.length ? `${count(items.length - shown.length)} more lines are in the table.` : "";
-  return el("div", {}, el("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Fork tree", "data-key": "tree" }, picture),
+  return el("div", {},
+    el("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Fork tree", "data-key": "tree" }, picture),
     note ? el("p", { class: "hint" }, note) : null,
-    el("details", { "aria-label": "Fork tree: table" }, el("summary", { "data-key": "tree-table" }, "Table", el("span", { class: "hidden" }, ": fork tree")),
+    el("details", { "aria-label": "Fork tree: table" },
+      el("summary", { "data-key": "tree-table" }, "Table", el("span", { class: "hidden" }, ": fork tree")),
       tabulate(items)));
 }
 
 function drawLine(item, isCurrent, x, y, width) {
   const [left, right, at] = [x(item.start), Math.max(x(item.end), x(item.start) + 3), y(item)];
-  const own = item.chunks > 0 ? `${count(item.chunks)} chunks of its own, ${bytes(item.stored_bytes)}` : "nothing of its own";
-  const where = item.above ? `leaves ${called(item.above)} at ${count(item.start)}, ends at ${count(item.end)} tokens` : `ends at ${count(item.end)} tokens`;
+  const own = item.chunks > 0 ? `${count(item.chunks)} chunks of its own, ${bytes(item.stored_bytes)}`
+    : "nothing of its own";
+  const where = item.above ? `leaves ${called(item.above)} at ${count(item.start)}, ends at ${count(item.end)} tokens`
+    : `ends at ${count(item.end)} tokens`;
   const tone = isCurrent ? "a" : item.session === undefined ? "e" : "c";
   // A name stands right of where its line begins, or left of there where that leaves no room.
   const isLate = left > width * 0.6;
-  const label = svg("text", { class: "label", x: isLate ? left - 8 : left + 4, y: at - 8, "text-anchor": isLate ? "end" : "start" },
+  const label = svg("text",
+    { class: "label", x: isLate ? left - 8 : left + 4, y: at - 8, "text-anchor": isLate ? "end" : "start" },
     `${clipped(called(item), labelLimit)}${item.above ? ` · from ${count(item.start)}` : ""}`);
   const parts = [
     svg("rect", { class: `fill-${tone}`, x: left, y: at - 4, width: right - left, height: 8, rx: 3 }),
@@ -87,7 +96,8 @@ function drawLine(item, isCurrent, x, y, width) {
 function tabulate(items) {
   return table("Fork tree",
     [
-      { title: "Session", head: true }, { title: "Id", number: true }, { title: "Leaves" }, { title: "At", number: true },
+      { title: "Session", head: true }, { title: "Id", number: true }, { title: "Leaves" },
+        { title: "At", number: true },
       { title: "Ends at", number: true }, { title: "Chunks", number: true }, { title: "Stored", number: true },
       { title: "Changed", number: true },
     ],
