@@ -7,7 +7,7 @@ BIN = .build/$(CONFIGURATION)
 # Debian's names of the C libraries' headers.
 PACKAGES = liblmdb-dev liblz4-dev pkg-config
 
-.PHONY: demo test test-c test-python test-engines bench soak man faults faults-long lint sanitize deps build clean
+.PHONY: demo test test-c test-python test-dashboard test-engines bench soak man faults faults-long lint sanitize deps build clean
 
 demo: build
 	$(BIN)/larder-bench demo
@@ -20,6 +20,7 @@ test: deps
 	$(SWIFT) test -c $(CONFIGURATION) --disable-xctest
 	$(MAKE) test-c
 	$(MAKE) test-python
+	$(MAKE) test-dashboard
 
 # The C client, with every C and C++ compiler that is there, against the daemon at $LARDER_LARDERD, else the one built.
 test-c:
@@ -30,6 +31,13 @@ test-python:
 	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then \
 	  PYTHONPATH=Clients/python/src $(PYTHON) -m unittest discover -s Clients/python/tests; \
 	else echo "skipped: the Python client's tests need Python 3.10 or later"; fi
+
+# The dashboard in a headless Chromium (Debian: apt-get install chromium), which is driven by Python itself; skipped with a
+# word where there is none.
+test-dashboard:
+	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then \
+	  PYTHONPATH=Clients/python/src $(PYTHON) -m unittest discover -s Tests/Dashboard; \
+	else echo "skipped: the dashboard's tests need Python 3.10 or later"; fi
 
 # The integrations, each with its engine in a virtual environment (4 GB each for vLLM and LMCache; a C++ compiler for
 # llama.cpp).

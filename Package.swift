@@ -7,8 +7,8 @@ let swiftSettings: [SwiftSetting] = [
 ]
 
 /// A Swift library under Sources/ with the settings that all of ours share.
-func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
+func library(_ name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource]? = nil) -> Target {
+    .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: swiftSettings)
 }
 
 /// A Swift Testing target under Tests/.
@@ -75,7 +75,9 @@ let package = Package(
             [
                 "LarderCodec", "LarderMetrics", "LarderModel", "LarderServer", "LarderStore", "LarderSystem", lifecycle,
                 logging, metrics, nioHTTPTypes,
-            ] + nio + hummingbird),
+            ] + nio + hummingbird,
+            // The page travels in the binary, also where that is all that is copied.
+            resources: [.embedInCode("Dashboard")]),
         library("LarderClient", ["LarderModel", "LarderSystem", "LarderWire"]),
         library("LarderAdminClient", ["LarderClient", "LarderModel", "LarderSystem"]),
         library("LarderArchive", ["LarderClient", "LarderCodec", "LarderModel", "LarderSystem", "LarderWire"]),

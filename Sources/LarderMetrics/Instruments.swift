@@ -76,6 +76,11 @@ final class HistogramInstrument: TimerHandler, RecorderHandler, Instrument {
         counts.add(value, to: limits.count + 1)
     }
 
+    /// What was recorded so far.
+    var buckets: HistogramCounts {
+        HistogramCounts(bounds: bounds, counts: (0...bounds.count).map { counts.sum($0) })
+    }
+
     let kind = MetricKind.histogram
     func samples(named name: String) -> [MetricSample] {
         var below: UInt64 = 0

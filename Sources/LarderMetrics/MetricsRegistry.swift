@@ -57,6 +57,21 @@ public final class MetricsRegistry: MetricsFactory {
         return own + collectors.flatMap { $0() }
     }
 
+    /// What the histograms of a name have recorded together, of those that have one of some values for a label; nil if
+    /// there is none.
+    public func histogram(_ name: String, where label: String, isOneOf values: Set<String>) -> HistogramCounts? {
+        let found = state.withLock { state in
+            let keys = state.names.first { $0.name == name }?.keys ?? []
+            return keys.compactMap { state.entries[$0] }
+        }
+        var sum: HistogramCounts?
+        for entry in found where entry.labels.contains(where: { $0.name == label && values.contains($0.value) }) {
+            guard let buckets = (entry.instrument as? HistogramInstrument)?.buckets else { continue }
+            if sum == nil { sum = buckets } else { sum?.add(buckets) }
+        }
+        return sum
+    }
+
     /// The text exposition of ``families()``.
     public func exposition() -> String { MetricText.render(families()) }
 

@@ -273,7 +273,7 @@ public enum Limits {
     /// See ``historySamples``.
     public static let historySeconds = 20
     /// Bytes of the history's file, whole pages.
-    public static let historyBytes = 256 << 10
+    public static let historyBytes = 360 << 10
     /// Jobs that are remembered.
     public static let jobs = 32
     /// Chunk records that one look of an inventory reads.

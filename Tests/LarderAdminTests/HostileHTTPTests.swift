@@ -12,13 +12,13 @@ import Testing
         let admin = try AdminDaemon()
         let cases = [
             "\u{0}\u{1}\u{2}garbage\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "GET /v1/status\r\n\r\n",
-            "GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + String(repeating: "a", count: 100_000) + "\r\n\r\n",
-            "GET /" + String(repeating: "a", count: 100_000) + " HTTP/1.1\r\nHost: x\r\n\r\n",
-            "GET /healthz HTTP/1.1\r\nHost: x\r\n" + (0..<500).map { "X-\($0): 1\r\n" }.joined() + "\r\n",
-            "POST /v1/verify HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 5\r\n"
+            "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + String(repeating: "a", count: 100_000) + "\r\n\r\n",
+            "GET /" + String(repeating: "a", count: 100_000) + " HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            "GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + (0..<500).map { "X-\($0): 1\r\n" }.joined() + "\r\n",
+            "POST /v1/verify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 5\r\n"
                 + "Transfer-Encoding: chunked\r\n\r\nhello",
-            "POST /v1/verify HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: -1\r\n\r\n",
-            "POST /v1/verify HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            "POST /v1/verify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: -1\r\n\r\n",
+            "POST /v1/verify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                 + "Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n",
         ]
         for text in cases {
@@ -83,7 +83,7 @@ import Testing
         for _ in 0..<2 * Limits.adminConnections {
             // Beyond the backlog there is nobody to connect to.
             guard let peer = HTTPPeer(socket: admin.socket, timeoutSeconds: 1) else { break }
-            peer.send(raw: "GET /v1/status HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+            peer.send(raw: "GET /v1/status HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
             slow.append(peer)
         }
         #expect(slow.count >= Limits.adminConnections)
@@ -114,7 +114,7 @@ import Testing
         let start = LarderSystem.Process.anonymousBytes(of: admin.daemon.processID) ?? 0
         let peer = try #require(HTTPPeer(socket: admin.socket, timeoutSeconds: 1))
         var sent = 0
-        while sent < 20_000, peer.send(raw: "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n") { sent += 1 }
+        while sent < 20_000, peer.send(raw: "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n") { sent += 1 }
         let grown = (LarderSystem.Process.anonymousBytes(of: admin.daemon.processID) ?? 0) - start
         #expect(grown < 64 << 20, "\(grown >> 20) MiB more after \(sent) requests")
         #expect(admin.json("GET", "/healthz")["status"].text == "ok")

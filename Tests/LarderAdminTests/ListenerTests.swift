@@ -45,6 +45,9 @@ import Testing
             #expect(JSONValue(text: reply.body)["error"]["code"].text == "unauthorized")
             #expect(reply.headers["www-authenticate"] != nil)
         }
+        // The page holds nothing, and asks for the token itself.
+        #expect(try ask(port, "/", [:]).status == 200)
+        #expect(try ask(port, "/dashboard/dashboard.js", [:]).status == 200)
         // Whether there is such a thing is nobody's business, either.
         #expect(try ask(port, "/nothing", [:]).status == 401)
         #expect(try ask(port, "/metrics", [:]).status == 401)

@@ -1,3 +1,4 @@
+import Foundation
 import LarderClient
 import LarderModel
 import LarderSampleState
@@ -10,7 +11,7 @@ import Testing
     @Test func streamsEvents() throws {
         let admin = try AdminDaemon()
         let stream = try #require(HTTPPeer(socket: admin.socket))
-        stream.send(raw: "GET /v1/events?kinds=session_opened,session_dropped HTTP/1.1\r\nHost: x\r\n\r\n")
+        stream.send(raw: "GET /v1/events?kinds=session_opened,session_dropped HTTP/1.1\r\nHost: localhost\r\n\r\n")
         #expect(stream.receiveSome().contains("text/event-stream"))
         let state = try SampleState.sample()
         let client = try admin.daemon.connect()
@@ -25,7 +26,7 @@ import Testing
         // A reader that comes back goes on where it was.
         let last = admin.json("GET", "/v1/events/recent")["last_id"].int ?? 0
         let late = try #require(HTTPPeer(socket: admin.socket))
-        late.send(raw: "GET /v1/events HTTP/1.1\r\nHost: x\r\nLast-Event-ID: 0\r\n\r\n")
+        late.send(raw: "GET /v1/events HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: 0\r\n\r\n")
         text = ""
         while !text.contains("id: \(last)\n"), Clock.now() < deadline { text += late.receiveSome() }
         #expect(text.contains("id: 1\n") && text.contains("event: connected"))
@@ -52,7 +53,7 @@ import Testing
         var streams: [HTTPPeer] = []
         for _ in 0..<Limits.eventStreams {
             let stream = try #require(HTTPPeer(socket: admin.socket))
-            stream.send(raw: "GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
+            stream.send(raw: "GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
             #expect(stream.receiveSome().contains("200 OK"))
             // The stream has begun.
             _ = stream.receiveSome()
@@ -77,6 +78,15 @@ import Testing
         let sums = history["samples"].list.map { $0["values"][column].int ?? 0 }.reduce(0, +)
         #expect(sums > 0, "\(history)")
         #expect(history["samples"].list.allSatisfy { $0["values"].list.count == history["figures"].list.count })
+        // What puts took is there: a median, and a p99 that is no less.
+        func highest(_ figure: String) -> Int {
+            let column = history["figures"].list.firstIndex { $0.text == figure } ?? 0
+            return history["samples"].list.map { $0["values"][column].int ?? 0 }.max() ?? 0
+        }
+        let (median, tail) = (highest("page_out_p50_nanoseconds"), highest("page_out_p99_nanoseconds"))
+        #expect(median > 0 && tail >= median, "\(history)")
+        #expect(highest("cap_bytes") > 0 && highest("page_in_p99_nanoseconds") == 0)
+        #expect(!admin.daemon.log.contains("parts of the history"))
     }
 
     @Test func ignoresADamagedHistory() throws {
@@ -88,6 +98,8 @@ import Testing
         let peer = try #require(AdminDaemon.connected(daemon))
         let reply = peer.request("GET", "/v1/history")
         #expect(reply.status == 200 && JSONValue(text: reply.body)["samples"].list.isEmpty)
+        // Said once, not for each sample.
+        #expect(daemon.log.components(separatedBy: "parts of the history are damaged").count == 2, "\(daemon.log)")
     }
 
     @Test func countsWhatTheStoreHolds() throws {

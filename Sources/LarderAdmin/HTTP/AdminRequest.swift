@@ -26,6 +26,9 @@ final class AdminRequest {
         return id
     }
 
+    /// The text that the path names.
+    func name(_ name: String) -> String { parameters[name] ?? "" }
+
     /// A value of the query, once; nil if it is not given.
     func text(_ name: String) -> String? { query.removeValue(forKey: name) }
 

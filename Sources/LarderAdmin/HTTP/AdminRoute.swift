@@ -20,7 +20,7 @@ struct AdminRoute: Sendable {
 
     /// Every route.
     static let all: [AdminRoute] =
-        basics + listings + sessions + verbs + maintenance + watching
+        basics + listings + sessions + verbs + maintenance + watching + dashboard
 
     /// The routes whose path matches, whatever their method, and what the path names.
     static func matching(_ path: String) -> [(route: AdminRoute, parameters: [String: String])] {

@@ -3,9 +3,9 @@ import LarderModel
 import LarderSystem
 
 /// Who may ask. On the Unix socket: the file's mode lets a peer connect, and then its user is looked at, too: root, the
-/// daemon's own user, and members of the socket's group. On TCP: who sends the token. There, a browser of this machine's
-/// is kept from asking on behalf of a page: by the token, by the Host that it must have meant, and by what a form cannot
-/// send.
+/// daemon's own user, and members of the socket's group. On TCP: who sends the token. A browser is kept from asking on
+/// behalf of somebody else's page: by the Host that it must have meant, and by what a form cannot send. On the socket, too:
+/// it may be forwarded to a port of the browser's machine (ssh -L).
 struct Gatekeeper: Sendable {
     enum Door: Sendable {
         /// A Unix socket whose file belongs to a group.
@@ -21,11 +21,10 @@ struct Gatekeeper: Sendable {
 
     /// Throws unless the request may be answered.
     func check(_ request: Request, _ context: AdminContext, isOpen: Bool) async throws {
+        try requireHost(request)
         switch door {
         case .socket(let groupID): try requireUser(try await credentials(context), groupID)
-        case .loopback(let token):
-            try requireHost(request)
-            if !isOpen { try requireToken(request, token) }
+        case .loopback(let token): if !isOpen { try requireToken(request, token) }
         }
         if request.method == .post || request.method == .put { try requireJSON(request) }
     }

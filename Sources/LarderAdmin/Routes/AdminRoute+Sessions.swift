@@ -51,6 +51,7 @@ struct SessionTree: Encodable {
         let line: UInt64
         let parent: UInt64?
         let forkedAtTokens: UInt64
+        let endTokens: UInt64
         let session: UInt64?
         let name: String?
         let chunks: UInt64
@@ -72,7 +73,7 @@ struct SessionTree: Encodable {
         lines = tree.lines.map { line in
             Line(
                 line: line.id, parent: line.parent == 0 ? nil : line.parent,
-                forkedAtTokens: line.parent == 0 ? 0 : min(line.offset, Limits.offsetTokens),
+                forkedAtTokens: line.parent == 0 ? 0 : min(line.offset, Limits.offsetTokens), endTokens: line.end,
                 session: line.session == 0 ? nil : line.session, name: line.session == 0 ? nil : line.name,
                 chunks: line.totals.chunks, rawBytes: line.totals.rawBytes, storedBytes: line.totals.storedBytes,
                 changedSeconds: line.changedSeconds)

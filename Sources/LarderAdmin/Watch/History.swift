@@ -6,11 +6,15 @@ import Logging
 /// What the main figures were in one interval: gauges as they stood at its end, everything else what it added.
 struct HistorySample: Sendable, Equatable {
     /// Names of the figures, in the order in which they are kept. A change here is a new version of the file.
-    static let figures = [
-        "requests", "resumes", "asked_tokens", "resumed_tokens", "stored_tokens", "restored_tokens",
-        "not_recomputed_tokens", "page_in_bytes", "page_out_bytes", "evicted_chunks", "swept_bytes", "moved_bytes",
-        "used_bytes", "disk_bytes", "sessions", "connections",
-    ]
+    static let figures: [String] =
+        [
+            "requests", "resumes", "asked_tokens", "resumed_tokens", "stored_tokens", "restored_tokens",
+            "not_recomputed_tokens", "page_in_bytes", "page_out_bytes",
+        ] + EvictionRule.allCases.map { "evicted_\($0.name)_chunks" } + [
+            "swept_bytes", "moved_bytes", "put_bytes", "device_write_bytes", "used_bytes", "disk_bytes",
+            "usable_bytes", "cap_bytes", "sessions", "connections", "page_in_p50_nanoseconds",
+            "page_in_p99_nanoseconds", "page_out_p50_nanoseconds", "page_out_p99_nanoseconds",
+        ]
 
     /// Seconds since 1970 at its end.
     var seconds: UInt64
@@ -22,9 +26,10 @@ struct HistorySample: Sendable, Equatable {
 /// The last hours of the main figures: a ring in a file beside the store, so that a restart shows them. Each sample has a
 /// place by its time, and a checksum; what is damaged is not shown. It is not synced: after a power loss some may be missing.
 final class History: Sendable {
-    /// "LARDERH1" in little-endian order.
-    private static let magic: UInt64 = 0x3148_5245_4452_414C
-    private static let slotBytes = 160
+    /// "LARDERH2" in little-endian order.
+    private static let magic: UInt64 = 0x3248_5245_4452_414C
+    /// Magic, time, length, figures, checksum.
+    private static let slotBytes = 8 * (HistorySample.figures.count + 4)
 
     private let ring: Monitor<[HistorySample?]>
     private let file: Descriptor?
@@ -41,9 +46,17 @@ final class History: Sendable {
         let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.slotBytes * slots, alignment: 8)
         defer { bytes.deallocate() }
         let count = (try? file?.read(into: bytes, at: 0)) ?? 0
+        var damaged = 0
         for slot in 0..<count / Self.slotBytes {
-            let part = bytes[slot * Self.slotBytes..<(slot + 1) * Self.slotBytes]
-            samples[slot] = Self.sample(UnsafeRawBufferPointer(rebasing: part), slot: slot)
+            let part = UnsafeRawBufferPointer(rebasing: bytes[slot * Self.slotBytes..<(slot + 1) * Self.slotBytes])
+            samples[slot] = Self.sample(part, slot: slot)
+            // A place where nothing was ever written is all zeros.
+            if samples[slot] == nil, part.contains(where: { $0 != 0 }) { damaged += 1 }
+        }
+        if damaged > 0 {
+            log.warning(
+                "parts of the history are damaged, or of another version, and are not shown",
+                metadata: ["file": "\(path)", "samples": "\(damaged)"])
         }
         ring = Monitor(samples)
     }

@@ -1,3 +1,4 @@
+import LarderMetrics
 import LarderModel
 import LarderServer
 import LarderStore
@@ -68,11 +69,18 @@ private struct Look {
     let nanoseconds = Clock.now()
     private let counters: [String: UInt64]
     private let savings: SavingsTally
+    private let pageIns: HistogramCounts?
+    private let pageOuts: HistogramCounts?
     private let refused: [(code: ErrorCode, count: UInt64)]
 
     init(_ admin: Admin) {
         counters = Dictionary(admin.daemon.counters.map { ($0.name, $0.value) }) { first, _ in first }
         savings = admin.store.savingsSinceStart
+        func latencies(_ operations: Set<String>) -> HistogramCounts? {
+            admin.registry.histogram(MetricNames.request, where: "operation", isOneOf: operations)
+        }
+        pageIns = latencies(["get", "get_into"])
+        pageOuts = latencies(["put"])
         let watched: Set<ErrorCode> = [.full, .busy, .declined]
         refused = admin.daemon.errors.filter { watched.contains($0.code) }.map { ($0.code, $0.requests + $0.items) }
     }
@@ -103,20 +111,28 @@ private struct Look {
     }
 
     func sample(since last: Look) -> HistorySample {
-        let evicted = EvictionRule.allCases.reduce(UInt64(0)) {
-            $0 + increase("evicted_\($1.name)_chunks", since: last)
-        }
+        var values = [
+            increase("requests_total", since: last), increase("resumes_total", since: last),
+            increase("tokens_asked_total", since: last), increase("tokens_resumed_total", since: last),
+            savings.storedTokens &- last.savings.storedTokens,
+            savings.restoredTokens &- last.savings.restoredTokens,
+            savings.notRecomputedTokens &- last.savings.notRecomputedTokens,
+            increase("page_in_raw_bytes_total", since: last), increase("page_out_raw_bytes_total", since: last),
+        ]
+        values += EvictionRule.allCases.map { increase("evicted_\($0.name)_chunks", since: last) }
+        values += ["swept_bytes", "moved_bytes", "put_bytes", "device_write_bytes"].map { increase($0, since: last) }
+        values += ["used_bytes", "disk_bytes", "usable_bytes", "cap_bytes", "sessions", "connections"].map { self[$0] }
+        values += Self.quantiles(pageIns, since: last.pageIns) + Self.quantiles(pageOuts, since: last.pageOuts)
+        precondition(values.count == HistorySample.figures.count, "a sample has a value for each figure")
         return HistorySample(
-            seconds: seconds, milliseconds: (nanoseconds - last.nanoseconds) / 1_000_000,
-            values: [
-                increase("requests_total", since: last), increase("resumes_total", since: last),
-                increase("tokens_asked_total", since: last), increase("tokens_resumed_total", since: last),
-                savings.storedTokens &- last.savings.storedTokens,
-                savings.restoredTokens &- last.savings.restoredTokens,
-                savings.notRecomputedTokens &- last.savings.notRecomputedTokens,
-                increase("page_in_raw_bytes_total", since: last), increase("page_out_raw_bytes_total", since: last),
-                evicted, increase("swept_bytes", since: last), increase("moved_bytes", since: last),
-                self["used_bytes"], self["disk_bytes"], self["sessions"], self["connections"],
-            ])
+            seconds: seconds, milliseconds: (nanoseconds - last.nanoseconds) / 1_000_000, values: values)
+    }
+
+    /// p50 and p99 in nanoseconds of what came between two looks; 0 if nothing did.
+    private static func quantiles(_ now: HistogramCounts?, since last: HistogramCounts?) -> [UInt64] {
+        let came = now.map { now in last.map { now.since($0) } ?? now }
+        return [0.5, 0.99].map { part in
+            came?.quantile(part).map { UInt64(($0 * 1e9).rounded()) } ?? 0
+        }
     }
 }
