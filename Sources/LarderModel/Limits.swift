@@ -18,6 +18,12 @@ public enum Limits {
     public static let models = 4_096
     /// Namespaces in a store.
     public static let namespaces = 65_536
+    /// Namespaces that one user may own, unless it is configured.
+    public static let userNamespaces = 4_096
+    /// Rules of an access table, and users and groups of a rule.
+    public static let accessRules = 1_024
+    /// See ``accessRules``.
+    public static let accessNames = 1_024
     /// Bytes of a namespace's salt.
     public static let saltBytes = 32
 
