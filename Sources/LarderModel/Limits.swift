@@ -20,6 +20,8 @@ public enum Limits {
     public static let namespaces = 65_536
     /// Namespaces that one user may own, unless it is configured.
     public static let userNamespaces = 4_096
+    /// Raw bytes of codec work from which on it takes turns with other such work.
+    public static let heavyWorkBytes = 3 << 20
     /// Rules of an access table, and users and groups of a rule.
     public static let accessRules = 1_024
     /// See ``accessRules``.

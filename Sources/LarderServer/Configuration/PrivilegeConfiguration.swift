@@ -84,6 +84,8 @@ extension Configuration {
             ? try Users.primaryGroupID(of: privileges.user) : try Users.groupID(named: privileges.group)
         for (path, mode) in [(Self.directory(of: socket), UInt32(0o755)), (dataDirectory, 0o700)] {
             guard let path, !FileSystem.exists(path) else { continue }
+            // What is above it stays root's, and is open to be passed through.
+            if let parent = Self.directory(of: path) { try FileSystem.makeDirectory(parent, mode: 0o755) }
             try FileSystem.makeDirectory(path, mode: mode)
             try FileSystem.give(path, to: FileSystem.Owner(user: userID, group: groupID))
         }
