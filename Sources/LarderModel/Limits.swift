@@ -103,9 +103,9 @@ public enum Limits {
     /// Bytes that one write transaction commits together while a light lane waits beside a heavy one.
     public static let sharedCommitBytes = 2 << 20
     /// Bytes that a heavy lane of the writer's queue holds, at least.
-    public static let heavyLaneBytes = 4 << 20
+    public static let heavyLaneBytes = 3 << 20
     /// Bytes that a light lane of the writer's queue holds, at most.
-    public static let lightLaneBytes = 1 << 20
+    public static let lightLaneBytes = 5 << 18
     /// Bytes that one write transaction commits together, unless a single chunk is larger.
     public static let bytesPerCommit = 32 << 20
     /// Blobs under ids that were never given that are removed when a shard is opened; more are damage.

@@ -21,7 +21,12 @@ extension Process {
         _ = ownCountersFile
         var none = rlimit(rlim_cur: 0, rlim_max: 0)
         try check("setrlimit(RLIMIT_CORE)") { setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none) }
-        try check("prctl(PR_SET_DUMPABLE)") { larder_set_undumpable() }
+        try check("prctl(PR_SET_DUMPABLE)") { larder_set_dumpable(0) }
+    }
+
+    /// Undoes what becoming another user does by itself: core files and debuggers work. prctl(2), PR_SET_DUMPABLE.
+    public static func showMemory() throws(SystemError) {
+        try check("prctl(PR_SET_DUMPABLE)") { larder_set_dumpable(1) }
     }
 
     /// Nothing that this process executes gains rights by it: prctl(2), PR_SET_NO_NEW_PRIVS.

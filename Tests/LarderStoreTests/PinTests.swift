@@ -228,7 +228,7 @@ import Testing
             #expect(try result(named([])).bound == .argument && result(named(keys)).bound == .argument)
             #expect(try result(named([key(1)])).outcome == .missing)
             #expect(try result(named([key(1)], "nobody")).outcome == .missing)
-            #expect(try result(named([key(1)]), stranger).bound == .policy)
+            #expect(try result(named([key(1)]), stranger).outcome == .missing)
         }
         #expect(hints.statistic("retentions") == 0 && hints.statistic("pinned_blobs") == 0)
         #expect(try hints.fixture.reader.hint([]).isEmpty)

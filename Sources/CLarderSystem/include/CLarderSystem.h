@@ -36,8 +36,8 @@ static inline int larder_peer_groups_of(int socket, uint32_t *groups, int most) 
   return (int)(length / sizeof(*groups));
 }
 
-// prctl(2): no core file, and no other process of the same user looks into this one's memory.
-static inline int larder_set_undumpable(void) { return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); }
+// prctl(2): with 0 no core file is written, and no other process of the same user looks into this one's memory.
+static inline int larder_set_dumpable(int is_dumpable) { return prctl(PR_SET_DUMPABLE, is_dumpable, 0, 0, 0); }
 
 // prctl(2): nothing that this process or a child executes gains rights.
 static inline int larder_set_no_new_privileges(void) { return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); }

@@ -63,7 +63,7 @@ extension Configuration {
             try Process.keepCapabilities(
                 [.chown, .overrideAccess, .fileOwner] + (privileges.locksMemory ? [.lockMemory] : []))
             try Process.forgoNewPrivileges()
-            if !privileges.allowsCoreDumps { try Process.hideMemory() }
+            if privileges.allowsCoreDumps { try Process.showMemory() } else { try Process.hideMemory() }
         } catch {
             throw LarderError(.storage, "privileges cannot be given up: \(error)")
         }
