@@ -48,6 +48,8 @@ public struct FairQueue<Element> {
 
     /// Bytes that the queue has room for.
     public let capacity: Int
+    /// Bytes of it that one user may hold; what is larger goes alone.
+    public let userLimit: Int
     /// Bytes that an element costs its lane at least: small ones take a commit's time, too.
     private let minimumCost: Int
     private var users: [UInt32: UserState] = [:]
@@ -63,8 +65,9 @@ public struct FairQueue<Element> {
     public private(set) var count = 0
 
     /// An empty queue with room for so many bytes.
-    public init(capacity: Int, minimumCost: Int = 0) {
+    public init(capacity: Int, userLimit: Int? = nil, minimumCost: Int = 0) {
         self.capacity = capacity
+        self.userLimit = userLimit ?? capacity
         self.minimumCost = minimumCost
     }
 
@@ -80,7 +83,8 @@ public struct FairQueue<Element> {
         let free = capacity - bytes
         let held = user?.lanes[lane]?.heldBytes ?? 0
         let isFirst = user?.heldBytes ?? 0 == 0 && byteCount <= free
-        let isFair = byteCount <= free - held && byteCount <= 2 * free - (user?.heldBytes ?? 0)
+        let isWithin = (user?.heldBytes ?? 0) + byteCount <= userLimit
+        let isFair = isWithin && byteCount <= free - held && byteCount <= 2 * free - (user?.heldBytes ?? 0)
         guard bytes == 0 || isFirst || isFair else { return false }
         bytes += byteCount
         change(lane) { $0.heldBytes += byteCount }

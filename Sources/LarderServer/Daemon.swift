@@ -61,8 +61,11 @@ public final class Daemon: Sendable {
             throw Self.listeningError(error)
         }
         services = Services(
-            store: store, memory: InlineMemory(bytes: configuration.inlineBytes),
-            arenas: ArenaBudget(bytes: configuration.arenaBytes), counters: ServerCounters(), metrics: metrics,
+            store: store,
+            memory: InlineMemory(bytes: configuration.inlineBytes, userBytes: configuration.userInlineBytes),
+            arenas: ArenaBudget(
+                bytes: configuration.arenaBytes, userBytes: configuration.userArenaBytes,
+                locksMemory: configuration.privileges.locksMemory), counters: ServerCounters(), metrics: metrics,
             events: EventLog(),
             startedNanoseconds: Clock.now(), configuration: configuration, recorder: recorder)
         let wanted = configuration.maxConnections * (1 + Limits.arenasPerConnection) + 64
@@ -163,7 +166,17 @@ public final class Daemon: Sendable {
                 "the daemon serves \(limit) connections, its limit; close some, or raise max_connections")
             return try refuse(socket, error)
         }
-        let connection = try Connection(number: number, socket: socket, services: services, log: log)
+        let peer = try socket.peerCredentials()
+        let userLimit = services.configuration.userConnections
+        let ofUser = state.withLock { $0.connections.values.count { $0.peer.userID == peer.userID } }
+        guard ofUser < userLimit else {
+            let error = LarderError(
+                .tooManyConnections,
+                "user \(peer.userID) has \(ofUser) connections, the limit for one user; close some, or have the operator "
+                    + "raise user_connections")
+            return try refuse(socket, error)
+        }
+        let connection = try Connection(number: number, socket: socket, peer: peer, services: services, log: log)
         // Under the lock that stop() takes to tell all connections: none slips in after it.
         let isLate = state.withLock { state in
             let isLate = state.isStopping || state.isDraining
@@ -175,13 +188,13 @@ public final class Daemon: Sendable {
             $0.connections += 1
             $0.connectionsTotal += 1
         }
-        let peer: [String: DaemonEvent.Value] = [
-            "connection": .number(number), "uid": .number(UInt64(connection.peer.userID)),
-            "pid": .number(UInt64(connection.peer.processID.magnitude)),
+        let event: [String: DaemonEvent.Value] = [
+            "connection": .number(number), "uid": .number(UInt64(peer.userID)),
+            "pid": .number(UInt64(peer.processID.magnitude)),
         ]
-        services.events.note(.connected, peer)
+        services.events.note(.connected, event)
         let end: @Sendable () -> Void = { [self] in
-            services.events.note(.disconnected, peer)
+            services.events.note(.disconnected, event)
             state.signal { _ = $0.connections.removeValue(forKey: number) }
             services.counters.count { $0.connections -= 1 }
         }

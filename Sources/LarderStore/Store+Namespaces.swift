@@ -1,44 +1,43 @@
 import LarderModel
-import LarderSystem
 
 extension Store {
     /// Changes a namespace's policy and returns the namespace as it then is; survives the daemon's death when it returns. A
     /// change of nothing tells the policy in force.
     ///
-    /// The owner sets sharing, salt and time to live; quotas and admission are for root and the daemon's own user. What is
+    /// Who may write to the namespace sets sharing, salt and time to live; quotas and admission are for root and the daemon's own user. What is
     /// stored stays as it is: sessions keep chunks that they shared before, and sessions above a new limit stay.
     ///
-    /// Throws ``LarderError``: `unknownSession` for a namespace that does not exist, `forbidden` for another user's and for
-    /// fields that this user may not set, `invalidArgument` for a policy that contradicts itself, or minima that
+    /// Throws ``LarderError``: `unknownSession` for a namespace that does not exist and for one that the user may not see,
+    /// `forbidden` for one that it may only read and for fields that it may not set, `invalidArgument` for a policy that contradicts itself, or minima that
     /// together are above what the store can hold.
     @discardableResult
     public func configure(
-        namespace name: String, _ change: NamespaceChange, userID: UInt32
+        namespace name: String, _ change: NamespaceChange, by principal: Principal
     ) throws(LarderError) -> StoredNamespace {
         try catalog.adding.withLock { _ throws(LarderError) in
-            guard var namespace = catalog.namespace(named: name) else {
+            guard var namespace = self.namespace(named: name, visibleTo: principal) else {
                 throw LarderError(
                     .unknownSession, "there is no namespace '\(name.clipped)'; open a session in it, and it is made")
             }
-            try Self.requireAccess(namespace, userID)
-            try requireOperator(change, namespace, userID)
             if change.isEmpty { return namespace }
+            try requireWrite(namespace, principal)
+            try requireOperator(change, namespace, principal)
             namespace.policy = change.applied(to: namespace.policy)
             try namespace.policy.validate()
             if change.minBytes != nil { try requireRoom(for: namespace) }
             try writers[0].perform(
                 PutRecordMutation(\.namespaces, id: namespace.id, namespace.fields, isNew: false))
             catalog.keep(namespace)
-            quotas.set(namespace.policy, of: namespace.id)
+            quotas.set(namespace)
             return namespace
         }
     }
 
     /// One page of the namespaces that a user may use, with ids above `after`, in order, and how many sessions each has.
     public func namespaces(
-        after: UInt32, userID: UInt32
+        after: UInt32, by principal: Principal
     ) -> [(namespace: StoredNamespace, sessions: Int)] {
-        catalog.namespaces.filter { $0.id > after && Self.mayAccess($0, userID) }.sorted { $0.id < $1.id }
+        catalog.namespaces.filter { $0.id > after && rights(principal, in: $0) > .none }.sorted { $0.id < $1.id }
             .prefix(Limits.pageEntries).map { ($0, catalog.sessionCounts.count($0.id)) }
     }
 
@@ -68,9 +67,9 @@ extension Store {
 
     /// Throws `forbidden` if a change has fields that only root and the daemon's own user may set.
     private func requireOperator(
-        _ change: NamespaceChange, _ namespace: StoredNamespace, _ userID: UInt32
+        _ change: NamespaceChange, _ namespace: StoredNamespace, _ principal: Principal
     ) throws(LarderError) {
-        guard userID != 0, userID != Process.userID, let field = change.operatorFields.first else { return }
+        guard !principal.isOperator, let field = change.operatorFields.first else { return }
         throw LarderError(
             .forbidden,
             "\(field) of namespace '\(namespace.name.clipped)' is set by root or the daemon's own user; ask the operator"

@@ -22,7 +22,7 @@ public final class Store: Sendable {
     let views = ViewGeneration()
     let leases: LeaseTable
     let turns = TurnClock()
-    let quotas = Quotas()
+    let quotas: Quotas
     let housekeeper = Housekeeper()
     let speed = PageInSpeed()
     let savings: Savings
@@ -55,6 +55,7 @@ public final class Store: Sendable {
         self.log = log
         lock = try Self.lock(configuration.directory)
         leases = LeaseTable(now: configuration.now)
+        quotas = Quotas(userMaximum: configuration.userDiskBytes)
         (shards, catalog) = try Self.open(opened, leases: leases, quotas: quotas, turns: turns, log: log)
         id = shards[0].storeID
         do { team = try CodecTeam(helpers: configuration.codecHelpers) } catch {
@@ -71,7 +72,7 @@ public final class Store: Sendable {
                     log: log))
         }
         self.writers = writers
-        for namespace in catalog.namespaces { quotas.set(namespace.policy, of: namespace.id) }
+        for namespace in catalog.namespaces { quotas.set(namespace) }
         if configuration.frees {
             try housekeeper.start(self)
             try savings.start(writers[0])
@@ -143,29 +144,27 @@ public final class Store: Sendable {
     /// Every model, in order of id.
     public var allModels: [StoredModel] { catalog.models(after: 0, limit: Limits.models) }
 
-    /// Opens a session, or creates it. The namespace is created, and then owned by `userID`, if it does not exist.
+    /// Opens a session, or creates it. The namespace is created, and then owned by the user, if it does not exist.
+    ///
+    /// Throws `unknownSession` for what does not exist, and alike for what the user may not see; `forbidden` where it may not
+    /// write and the session, or its rank, would have to be made.
     ///
     /// - Parameter reader: the calling thread's; with it, a session that this model has opened before waits for no commit.
     public func openSession(
-        namespace: String, name: String, modelID: UInt32, create: Bool, userID: UInt32, reader: StoreReader? = nil
+        namespace: String, name: String, modelID: UInt32, create: Bool, by principal: Principal,
+        reader: StoreReader? = nil
     ) throws(LarderError) -> (id: UInt64, created: Bool) {
         try Names.validate(name, what: "session name")
         guard let model = catalog.model(modelID) else {
             throw LarderError(.unknownModel, "there is no model \(modelID); declare the model first")
         }
-        let space: StoredNamespace
-        if create {
-            space = try catalog.openNamespace(namespace, userID: userID, writers[0])
-        } else {
-            guard let known = catalog.namespace(named: namespace) else {
-                throw LarderError(
-                    .unknownSession,
-                    "there is no namespace '\(namespace.clipped)'; open the session with create to make it")
-            }
-            space = known
-        }
-        try Self.requireAccess(space, userID)
+        try Names.validate(namespace, what: "namespace")
+        let space = try self.namespace(toOpen: namespace, create: create, by: principal)
         if let known = reader?.session(named: name, space.id, openedWith: model) { return (known, false) }
+        if rights(principal, in: space) < .write {
+            let exists = try shard(named: name, space.id) != nil
+            throw exists || create ? LarderError.forbidden(namespace: namespace) : LarderError.noSession(named: name)
+        }
         let hash = Self.hash(namespace, name)
         return try naming[Int(hash >> 32 % 64)].withLock { _ throws(LarderError) in
             let found = shards.count == 1 ? nil : try self.shard(named: name, space.id)
@@ -181,7 +180,9 @@ public final class Store: Sendable {
     /// Throws `exists` for a name that is taken, `invalidArgument` for an offset beyond the session's end.
     public func fork(session: UInt64, offset: UInt64, name: String, reader: StoreReader) throws(LarderError) -> UInt64 {
         try Names.validate(name, what: "session name")
-        let record = try reader.context(session).record
+        let context = try reader.context(session)
+        try context.requireWrite()
+        let record = context.record
         guard let space = catalog.namespace(record.namespaceID) else { throw LarderError.unknown(session: session) }
         let writer = try writer(of: session)
         return try naming[Int(Self.hash(space.name, name) >> 32 % 64)].withLock { _ throws(LarderError) in
@@ -228,19 +229,6 @@ public final class Store: Sendable {
     /// Makes all that was committed survive power loss.
     public func synchronise() throws(LarderError) {
         for writer in writers { try writer.flush() }
-    }
-
-    /// Throws ``ErrorCode/forbidden`` unless `userID` may use the namespace. Root and the daemon's own user may use all.
-    static func requireAccess(_ namespace: StoredNamespace, _ userID: UInt32) throws(LarderError) {
-        guard mayAccess(namespace, userID) else {
-            throw LarderError(
-                .forbidden,
-                "namespace '\(namespace.name.clipped)' belongs to another user; choose a namespace of your own")
-        }
-    }
-
-    static func mayAccess(_ namespace: StoredNamespace, _ userID: UInt32) -> Bool {
-        namespace.ownerUserID == userID || userID == 0 || userID == Process.userID
     }
 
     // MARK: inside

@@ -14,6 +14,14 @@ public struct StoreConfiguration: Sendable {
     public var queueBytes: Int
     /// Threads that may read at once.
     public var readers: Int
+    /// Who may use which namespace.
+    public var access = AccessTable()
+    /// Bytes of a writer's queue that one user may hold; nil for two thirds, as much as its fair share ever is.
+    public var userQueueBytes: Int?
+    /// Stored bytes that the namespaces which one user owns may take together; 0 for no bound.
+    public var userDiskBytes: UInt64 = 0
+    /// Namespaces that one user may own.
+    public var userNamespaces = Limits.userNamespaces
     /// Seconds that a page-out waits for room in a writer's queue before it is answered `busy`.
     public var queueWaitSeconds = Limits.queueWaitSeconds
     /// Threads that help others to encode and decode.

@@ -28,8 +28,16 @@ extension FileSystem {
 
     /// Whose a file is.
     public struct Owner: Sendable, Hashable {
-        let user: uid_t
-        let group: gid_t
+        /// User id.
+        public let user: UInt32
+        /// Group id.
+        public let group: UInt32
+
+        /// An owner from its fields.
+        public init(user: UInt32, group: UInt32) {
+            self.user = user
+            self.group = group
+        }
     }
 
     /// The owner of what `path` names, stat(2); nil if nothing.

@@ -12,6 +12,8 @@ public enum Memory {
     public static func map(_ byteCount: Int) -> UnsafeMutableRawBufferPointer? {
         let address = mmap(nil, byteCount, PROT_READ | PROT_WRITE, Int32(MAP_PRIVATE | MAP_ANONYMOUS), -1, 0)
         guard let address, address != MAP_FAILED else { return nil }
+        // What workers send is in it.
+        madvise(address, byteCount, Int32(MADV_DONTDUMP))
         return UnsafeMutableRawBufferPointer(start: address, count: byteCount)
     }
 

@@ -68,9 +68,20 @@ public enum Process {
     /// the disk: it counts whole folios for a page that is written.) nil if there is no such process, or this user may not
     /// ask.
     public static func writtenBytes(of identifier: Int32 = identifier) -> Int? {
-        guard let text = FileSystem.readProc("/proc/\(identifier)/io") else { return nil }
+        let isOwn = identifier == Self.identifier
+        guard let text = isOwn ? ownCounters() : FileSystem.readProc("/proc/\(identifier)/io") else { return nil }
         let line = text.split(separator: "\n").first { $0.hasPrefix("wchar:") }
         return line?.split(separator: " ").dropFirst().first.flatMap { Int($0) }
+    }
+
+    /// /proc/self/io, opened while it still is this user's: ``Process/hideMemory()`` gives it to root.
+    static let ownCountersFile = open("/proc/self/io", O_RDONLY | O_CLOEXEC)
+
+    private static func ownCounters() -> String? {
+        withUnsafeTemporaryAllocation(byteCount: 1_024, alignment: 1) { buffer in
+            let count = pread(ownCountersFile, buffer.baseAddress, buffer.count, 0)
+            return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil
+        }
     }
 
     /// Processor time of this process and of the children that it has waited for, in seconds, getrusage(2).

@@ -29,6 +29,11 @@ public struct SharedMemory: ~Copyable, @unchecked Sendable {
 
     deinit { munmap(bytes.baseAddress, bytes.count) }
 
+    /// Keeps all of it in memory, never in swap, mlock(2). Throws ENOMEM where that is above RLIMIT_MEMLOCK.
+    public func lock() throws(SystemError) {
+        try check("mlock", "\(bytes.count) bytes") { mlock(bytes.baseAddress, bytes.count) }
+    }
+
     /// New memory of `byteCount` bytes, zeroed, sealed, left out of core dumps. memfd_create(2).
     public static func create(name: String, byteCount: Int) throws(SystemError) -> SharedMemory {
         let descriptor = Descriptor(owning: try check("memfd_create") { larder_memfd_create(name) })

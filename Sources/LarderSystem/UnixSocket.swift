@@ -9,6 +9,8 @@ public struct PeerCredentials: Sendable, Hashable {
     public let userID: UInt32
     /// Effective group id at connect time.
     public let groupID: UInt32
+    /// Supplementary groups at connect time (SO_PEERGROUPS); none where the kernel does not say.
+    public let supplementaryGroupIDs: [UInt32]
 }
 
 /// A stream socket in the Unix domain, unix(7).
@@ -58,7 +60,23 @@ public struct UnixSocket: ~Copyable, Sendable {
     public func peerCredentials() throws(SystemError) -> PeerCredentials {
         var raw = larder_peer_credentials()
         try check("getsockopt(SO_PEERCRED)") { larder_peer_credentials_of(descriptor.number, &raw) }
-        return PeerCredentials(processID: raw.pid, userID: raw.uid, groupID: raw.gid)
+        return PeerCredentials(
+            processID: raw.pid, userID: raw.uid, groupID: raw.gid, supplementaryGroupIDs: peerGroups())
+    }
+
+    private func peerGroups() -> [UInt32] {
+        var room = 32
+        // NGROUPS_MAX: no process has more.
+        while room <= 65_536 {
+            let found: [UInt32]? = withUnsafeTemporaryAllocation(of: UInt32.self, capacity: room) { groups in
+                let count = larder_peer_groups_of(descriptor.number, groups.baseAddress!, Int32(room))
+                if count < 0 { return errno == ERANGE ? nil : [] }
+                return Array(groups[..<Int(count)])
+            }
+            if let found { return found }
+            room *= 8
+        }
+        return []
     }
 
     /// Makes a receive that waits longer than `seconds` throw EAGAIN, and a send likewise; 0 waits for ever.

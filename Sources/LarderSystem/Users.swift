@@ -22,6 +22,18 @@ public enum Users {
     /// Groups of a user that are looked at; a member of more is not found.
     private static let groups = 1_024
 
+    /// The number of a user, getpwnam(3). Throws ENOENT for one that the system does not know.
+    public static func userID(named name: String) throws(SystemError) -> UInt32 {
+        guard let entry = getpwnam(name) else { throw SystemError("getpwnam", "user '\(name)'", code: ENOENT) }
+        return entry.pointee.pw_uid
+    }
+
+    /// The primary group of a user, getpwnam(3).
+    public static func primaryGroupID(of name: String) throws(SystemError) -> UInt32 {
+        guard let entry = getpwnam(name) else { throw SystemError("getpwnam", "user '\(name)'", code: ENOENT) }
+        return entry.pointee.pw_gid
+    }
+
     /// The number of a group, getgrnam(3). Throws ENOENT for one that the system does not know.
     public static func groupID(named name: String) throws(SystemError) -> UInt32 {
         guard let entry = getgrnam(name) else { throw SystemError("getgrnam", "group '\(name)'", code: ENOENT) }

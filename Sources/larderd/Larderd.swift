@@ -53,6 +53,17 @@ struct Larderd: ParsableCommand {
     @Option(help: "Threads that help connections to encode and decode.") var codecHelpers: String?
     @Option(help: "Bytes of frames that may be in memory at once, such as 256MiB.") var inlineMemory: String?
     @Option(help: "Bytes of shared memory of all arenas, such as 16GiB.") var arenaMemory: String?
+    @Option(help: "Connections that one user may have; 0 for seven eighths of all.") var userConnections: String?
+    @Option(help: "Bytes of arenas that one user may hold; 0 for half of all.") var userArenaMemory: String?
+    @Option(help: "Bytes of frames in memory that one user may hold; 0 for three quarters of all.")
+    var userInlineMemory: String?
+    @Option(help: "Bytes of the queue that one user may hold; 0 for its fair share.") var userQueue: String?
+    @Option(help: "Bytes on the disk of the namespaces that one user owns; 0 for no bound.") var userDisk: String?
+    @Option(help: "Namespaces that one user may own.") var userNamespaces: String?
+    @Option(help: "User to become when started as root.") var user: String?
+    @Option(help: "Group to become with it.") var group: String?
+    @Option(help: "on for core files and debuggers; what workers keep can be read in them.") var coreDumps: String?
+    @Option(help: "on to keep arenas out of swap.") var lockMemory: String?
     @Option(help: "What a GPU-hour costs, in your currency, for reports of savings, such as 2.5.")
     var gpuHourPrice: String?
     @Option(help: "Seconds that a shutdown may take.") var drainSeconds: String?
@@ -68,6 +79,10 @@ struct Larderd: ParsableCommand {
             "drain_seconds": drainSeconds, "record_trace": recordTrace, "record_trace_bytes": recordTraceBytes,
             "gpu_hour_price": gpuHourPrice, "log_level": logLevel, "policy": policy, "high_watermark": highWatermark,
             "low_watermark": lowWatermark, "wear_budget": wearBudget, "on_corruption": onCorruption,
+            "user_connections": userConnections, "user_arena_memory": userArenaMemory,
+            "user_inline_memory": userInlineMemory, "user_queue": userQueue, "user_disk": userDisk,
+            "user_namespaces": userNamespaces, "user": user, "group": group, "core_dumps": coreDumps,
+            "lock_memory": lockMemory,
             "admin_socket": adminSocket, "admin_socket_mode": adminSocketMode,
             "admin_socket_group": adminSocketGroup, "admin_listen": adminListen, "admin_token_file": adminTokenFile,
         ]
@@ -87,7 +102,12 @@ struct Larderd: ParsableCommand {
                         + "\(loaded.origins[setting.key] ?? "default")"
                 )
             }
+            for rule in loaded.configuration.access.rules { print(rule.text) }
             return
+        }
+        do throws(LarderError) { try loaded.configuration.dropPrivileges() } catch {
+            Output.error("larderd: \(error.message)")
+            throw ExitCode.failure
         }
         Process.takeSignals()
         Memory.keepFreed(bytes: Limits.keptBytes)

@@ -50,7 +50,7 @@ import Testing
         let namespaces = try run(daemon, "namespace", "list", "--json")
         #expect(namespaces.code == 0 && !namespaces.output.contains("test"))
         let set = try run(daemon, "namespace", "set", "test", "--sharing", "off")
-        #expect(set.code == 2 && set.output.contains("belongs to another user"))
+        #expect(set.code == 2 && set.output.contains("there is no namespace 'test'"))
         #expect(try client.configure(namespace: "test") == PolicySummary(NamespacePolicy()))
         let named = try run(daemon, "show", "test/gpl")
         #expect(named.code == 2 && !named.output.contains("1599"))

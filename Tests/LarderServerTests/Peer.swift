@@ -5,11 +5,15 @@ import LarderWire
 import Testing
 
 /// A raw connection to a daemon, for frames that no client would send.
-final class Peer {
+final class Peer: @unchecked Sendable {
     let socket: UnixSocket
 
-    init(_ daemon: TestDaemon, greet: Bool = true) throws {
-        socket = try UnixSocket.connect(to: daemon.socket)
+    convenience init(_ daemon: TestDaemon, greet: Bool = true) throws {
+        try self.init(path: daemon.socket, greet: greet)
+    }
+
+    init(path: String, greet: Bool = true) throws {
+        socket = try UnixSocket.connect(to: path)
         try socket.setTimeouts(receiveSeconds: 60, sendSeconds: 60)
         if greet {
             try send(Hello(clientName: "hostile").frame(requestID: 1))

@@ -335,7 +335,7 @@ import Testing
         try fill(fixture, sessions: 0..<2)
         var change = NamespaceChange()
         change.minBytes = 40 << 20
-        try fixture.store.configure(namespace: "test", change, userID: 0)
+        try fixture.store.configure(namespace: "test", change, by: Principal(userID: 0))
         let minima = refusal { try fixture.store.setCap(20 << 20) }
         #expect(minima?.code == .invalidArgument && minima?.message.contains("minimum") ?? false)
         #expect(fixture.store.capBytes == 80 << 20)

@@ -39,7 +39,7 @@ import Testing
     private func set(_ fixture: StoreFixture, _ namespace: String, _ body: (inout NamespaceChange) -> Void) throws {
         var change = NamespaceChange()
         body(&change)
-        try fixture.store.configure(namespace: namespace, change, userID: 0)
+        try fixture.store.configure(namespace: namespace, change, by: Principal(userID: 0))
     }
 
     // MARK: time to live

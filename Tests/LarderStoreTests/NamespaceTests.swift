@@ -16,11 +16,12 @@ import Testing
     }
 
     private func policy(_ fixture: StoreFixture, _ name: String = "test") -> NamespacePolicy? {
-        fixture.store.namespaces(after: 0, userID: 0).first { $0.namespace.name == name }?.namespace.policy
+        fixture.store.namespaces(after: 0, by: Principal(userID: 0)).first { $0.namespace.name == name }?.namespace
+            .policy
     }
 
     private func sessions(_ fixture: StoreFixture, _ name: String = "test") -> Int? {
-        fixture.store.namespaces(after: 0, userID: 0).first { $0.namespace.name == name }?.sessions
+        fixture.store.namespaces(after: 0, by: Principal(userID: 0)).first { $0.namespace.name == name }?.sessions
     }
 
     private func bytes(_ seed: UInt64) -> [UInt8] {
@@ -66,7 +67,7 @@ import Testing
             $0.admission = .secondTouch
         }
         let expected = all.applied(to: NamespacePolicy())
-        #expect(try fixture.store.configure(namespace: "test", all, userID: 0).policy == expected)
+        #expect(try fixture.store.configure(namespace: "test", all, by: Principal(userID: 0)).policy == expected)
         // What a change leaves out stays.
         var later = expected
         later.ttlSeconds = 60
@@ -76,11 +77,13 @@ import Testing
             change {
                 $0.ttlSeconds = 60
                 $0.salt = []
-            }, userID: 0)
+            }, by: Principal(userID: 0))
         #expect(policy(fixture) == later)
         try fixture.reopen()
         #expect(policy(fixture) == later && policy(fixture, "other") == NamespacePolicy())
-        #expect(try fixture.store.configure(namespace: "test", change { _ in }, userID: Self.owner).policy == later)
+        #expect(
+            try fixture.store.configure(namespace: "test", change { _ in }, by: Principal(userID: Self.owner)).policy
+                == later)
     }
 
     @Test func letsOnlyThoseSetWhatIsTheirs() throws {
@@ -89,9 +92,9 @@ import Testing
         let (owner, stranger) = (Process.userID + 10_000, Process.userID + 20_000)
         _ = try fixture.store.openSession(
             namespace: "test", name: "s", modelID: fixture.store.declare(StoreFixture.hybrid).id, create: true,
-            userID: owner)
+            by: Principal(userID: owner))
         func set(_ userID: UInt32, _ set: (inout NamespaceChange) -> Void) -> ErrorCode? {
-            code { try fixture.store.configure(namespace: "test", change(set), userID: userID) }
+            code { try fixture.store.configure(namespace: "test", change(set), by: Principal(userID: userID)) }
         }
         #expect(set(owner) { $0.sharing = .off } == nil && set(owner) { $0.salt = [1] } == nil)
         #expect(set(owner) { $0.ttlSeconds = 5 } == nil)
@@ -105,15 +108,17 @@ import Testing
             $0.maxBytes = 1
         }
         #expect(mixed == .forbidden)
-        #expect(set(stranger) { $0.ttlSeconds = 1 } == .forbidden && set(stranger) { _ in } == .forbidden)
+        #expect(set(stranger) { $0.ttlSeconds = 1 } == .unknownSession && set(stranger) { _ in } == .unknownSession)
         #expect(policy(fixture) == before)
         for user in [0, Process.userID] { #expect(set(user) { $0.maxSessions = 100 + user } == nil) }
-        let nobody = code { try fixture.store.configure(namespace: "none", change { $0.ttlSeconds = 1 }, userID: 0) }
+        let nobody = code {
+            try fixture.store.configure(namespace: "none", change { $0.ttlSeconds = 1 }, by: Principal(userID: 0))
+        }
         #expect(nobody == .unknownSession)
-        #expect(fixture.store.namespaces(after: 0, userID: stranger).isEmpty)
-        #expect(fixture.store.namespaces(after: 0, userID: owner).count == 1)
-        let id = fixture.store.namespaces(after: 0, userID: 0)[0].namespace.id
-        #expect(fixture.store.namespaces(after: id, userID: 0).isEmpty)
+        #expect(fixture.store.namespaces(after: 0, by: Principal(userID: stranger)).isEmpty)
+        #expect(fixture.store.namespaces(after: 0, by: Principal(userID: owner)).count == 1)
+        let id = fixture.store.namespaces(after: 0, by: Principal(userID: 0))[0].namespace.id
+        #expect(fixture.store.namespaces(after: id, by: Principal(userID: 0)).isEmpty)
     }
 
     @Test func refusesQuotasThatCannotBe() throws {
@@ -122,7 +127,7 @@ import Testing
         let usable = fixture.store.statistics().first { $0.name == "usable_bytes" }!.value
         func set(_ name: String, _ set: (inout NamespaceChange) -> Void) -> LarderError? {
             do {
-                try fixture.store.configure(namespace: name, change(set), userID: 0)
+                try fixture.store.configure(namespace: name, change(set), by: Principal(userID: 0))
                 return nil
             } catch { return error }
         }
@@ -147,7 +152,7 @@ import Testing
         let ids = try (0..<6).map { try fixture.session("s\($0)") }
         _ = try fixture.session("elsewhere", namespace: "other")
         #expect(Set(ids.map { $0 % 64 }).count > 1 && sessions(fixture) == 6 && sessions(fixture, "other") == 1)
-        try fixture.store.configure(namespace: "test", change { $0.maxSessions = 7 }, userID: 0)
+        try fixture.store.configure(namespace: "test", change { $0.maxSessions = 7 }, by: Principal(userID: 0))
         _ = try fixture.session("s6")
         func open(_ name: String) -> LarderError? {
             do {
@@ -172,9 +177,9 @@ import Testing
         try fixture.reopen()
         #expect(sessions(fixture) == 7 && sessions(fixture, "other") == 2 && open("s7")?.code == .full)
         // Lowered below what is there, nobody loses a session; raised, there is room.
-        try fixture.store.configure(namespace: "test", change { $0.maxSessions = 2 }, userID: 0)
+        try fixture.store.configure(namespace: "test", change { $0.maxSessions = 2 }, by: Principal(userID: 0))
         #expect(open("s3") == nil && open("s7")?.code == .full && sessions(fixture) == 7)
-        try fixture.store.configure(namespace: "test", change { $0.maxSessions = 0 }, userID: 0)
+        try fixture.store.configure(namespace: "test", change { $0.maxSessions = 0 }, by: Principal(userID: 0))
         #expect(open("s7") == nil && sessions(fixture) == 8)
     }
 
@@ -182,7 +187,7 @@ import Testing
     @Test func boundsSessionsMadeAtOnce() throws {
         let fixture = try StoreFixture(shards: 4)
         let first = try fixture.session("first")
-        try fixture.store.configure(namespace: "test", change { $0.maxSessions = 10 }, userID: 0)
+        try fixture.store.configure(namespace: "test", change { $0.maxSessions = 10 }, by: Principal(userID: 0))
         let store = fixture.store
         let model = try store.declare(StoreFixture.hybrid).id
         let made = Monitor<(ids: [UInt64], refused: Int, threads: Int)>(([], 0, 0))
@@ -190,7 +195,8 @@ import Testing
             try WorkerThread(name: "opener-\(thread)") {
                 for index in 0..<8 {
                     let opened = try? store.openSession(
-                        namespace: "test", name: "s-\(thread)-\(index)", modelID: model, create: true, userID: 1_000)
+                        namespace: "test", name: "s-\(thread)-\(index)", modelID: model, create: true,
+                        by: Principal(userID: 1_000))
                     made.signal { if let opened { $0.ids.append(opened.id) } else { $0.refused += 1 } }
                 }
                 made.signal { $0.threads += 1 }
@@ -209,7 +215,7 @@ import Testing
         #expect(put(fixture, ids[0], bytes(1)) == nil && put(fixture, ids[1], bytes(1)) == nil)
         let before = try blobs(fixture)
         #expect(try match(fixture) == 1)
-        try fixture.store.configure(namespace: "test", change { $0.sharing = .off }, userID: Self.owner)
+        try fixture.store.configure(namespace: "test", change { $0.sharing = .off }, by: Principal(userID: Self.owner))
         #expect(try match(fixture) == 0)
         #expect(put(fixture, ids[2], nil) == .miss)
         // Each by itself: other bytes under the key are no conflict, equal ones are stored again.
@@ -222,7 +228,8 @@ import Testing
         }
         for id in [ids[0], ids[3], ids[4]] { try fixture.store.drop(session: id) }
         #expect(try fixture.get(ids[1], component: 0, offset: 0) == bytes(1))
-        try fixture.store.configure(namespace: "test", change { $0.sharing = .shared }, userID: Self.owner)
+        try fixture.store.configure(
+            namespace: "test", change { $0.sharing = .shared }, by: Principal(userID: Self.owner))
         #expect(try match(fixture) == 1 && put(fixture, ids[2], nil) == nil)
         #expect(try fixture.get(ids[2], component: 0, offset: 0) == bytes(1))
         for id in [ids[1], ids[2], ids[5]] { try fixture.store.drop(session: id) }
@@ -234,7 +241,7 @@ import Testing
         let ids = try (0..<4).map { try fixture.session("s\($0)") }
         let salt = [UInt8](repeating: 7, count: 32)
         #expect(put(fixture, ids[0], bytes(1)) == nil)
-        try fixture.store.configure(namespace: "test", change { $0.salt = salt }, userID: Self.owner)
+        try fixture.store.configure(namespace: "test", change { $0.salt = salt }, by: Principal(userID: Self.owner))
         #expect(try match(fixture) == 0 && put(fixture, ids[1], nil) == .miss)
         // The key is free again, and names what is put now.
         #expect(put(fixture, ids[1], bytes(2)) == nil && put(fixture, ids[2], nil) == nil)
@@ -243,9 +250,9 @@ import Testing
         #expect(try match(fixture) == 1)
         #expect(try fixture.get(ids[0], component: 0, offset: 0) == bytes(1))
         #expect(try fixture.get(ids[2], component: 0, offset: 0) == bytes(2))
-        try fixture.store.configure(namespace: "test", change { $0.salt = [9] }, userID: Self.owner)
+        try fixture.store.configure(namespace: "test", change { $0.salt = [9] }, by: Principal(userID: Self.owner))
         #expect(try match(fixture) == 0)
-        try fixture.store.configure(namespace: "test", change { $0.salt = [] }, userID: Self.owner)
+        try fixture.store.configure(namespace: "test", change { $0.salt = [] }, by: Principal(userID: Self.owner))
         #expect(put(fixture, ids[3], nil) == nil)
         #expect(try fixture.get(ids[3], component: 0, offset: 0) == bytes(1))
         for id in ids { try fixture.store.drop(session: id) }

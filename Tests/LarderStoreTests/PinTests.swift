@@ -187,7 +187,7 @@ import Testing
         try hints.fixture.put(session, component: 2, offset: 512, tokens: 0, state)
         #expect(try share(.track(session, to: 512, component: 2, keys: [key(8)])).outcome == .accepted)
         #expect(try share(.track(session, component: 2, keys: [key(8)])).bound == .argument)
-        try hints.store.configure(namespace: "test", sharingOff(), userID: 0)
+        try hints.store.configure(namespace: "test", sharingOff(), by: Principal(userID: 0))
         let off = try share(.track(session, component: 0, keys: [key(1)]))
         #expect(off.outcome == .rejected && off.bound == .policy && off.reason.contains("sharing on"))
     }
@@ -228,7 +228,7 @@ import Testing
             #expect(try result(named([])).bound == .argument && result(named(keys)).bound == .argument)
             #expect(try result(named([key(1)])).outcome == .missing)
             #expect(try result(named([key(1)], "nobody")).outcome == .missing)
-            #expect(try result(named([key(1)]), stranger).bound == .policy)
+            #expect(try result(named([key(1)]), stranger).outcome == .missing)
         }
         #expect(hints.statistic("retentions") == 0 && hints.statistic("pinned_blobs") == 0)
         #expect(try hints.fixture.reader.hint([]).isEmpty)

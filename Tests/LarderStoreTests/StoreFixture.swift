@@ -74,8 +74,10 @@ final class StoreFixture {
 
     func session(_ name: String, model: ModelDeclaration = hybrid, namespace: String = "test") throws -> UInt64 {
         let model = try store.declare(model)
-        return try store.openSession(namespace: namespace, name: name, modelID: model.id, create: true, userID: 1_000)
-            .id
+        return try store.openSession(
+            namespace: namespace, name: name, modelID: model.id, create: true, by: Principal(userID: 1_000)
+        )
+        .id
     }
 
     @discardableResult

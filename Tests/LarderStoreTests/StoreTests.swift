@@ -104,7 +104,7 @@ import Testing
         #expect(
             code {
                 _ = try fixture.store.openSession(
-                    namespace: "mine", name: "a", modelID: model.id, create: true, userID: 1_001)
+                    namespace: "mine", name: "a", modelID: model.id, create: true, by: Principal(userID: 1_001))
             } == .forbidden)
         let stranger = StoreReader(fixture.store, userID: 1_001)
         #expect(code { try stranger.requireAccess(session: session) } == .unknownSession)

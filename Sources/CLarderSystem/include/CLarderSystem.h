@@ -29,6 +29,43 @@ static inline int larder_peer_credentials_of(int socket, larder_peer_credentials
   return getsockopt(socket, SOL_SOCKET, 17 /* SO_PEERCRED */, out, &length);
 }
 
+// Supplementary groups of the peer (SO_PEERGROUPS, Linux 4.13). Returns how many, or -1; ERANGE if there are more than `most`.
+static inline int larder_peer_groups_of(int socket, uint32_t *groups, int most) {
+  socklen_t length = (socklen_t)most * sizeof(*groups);
+  if (getsockopt(socket, SOL_SOCKET, 59 /* SO_PEERGROUPS */, groups, &length) != 0) return -1;
+  return (int)(length / sizeof(*groups));
+}
+
+// prctl(2): with 0 no core file is written, and no other process of the same user looks into this one's memory.
+static inline int larder_set_dumpable(int is_dumpable) { return prctl(PR_SET_DUMPABLE, is_dumpable, 0, 0, 0); }
+
+// prctl(2): nothing that this process or a child executes gains rights.
+static inline int larder_set_no_new_privileges(void) { return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); }
+
+// Keeps those capabilities that are both in `kept` (bit n is capability n) and held, and takes the others from the bounding
+// set, too, as far as that is allowed. capset(2), of the calling thread: call it before others start.
+static inline int larder_keep_capabilities(uint64_t kept) {
+  struct { uint32_t version; int32_t pid; } header = {0x20080522 /* _LINUX_CAPABILITY_VERSION_3 */, 0};
+  struct { uint32_t effective, permitted, inheritable; } sets[2];
+  if (syscall(SYS_capget, &header, sets) != 0) return -1;
+  for (int number = 0; number < 64; number++) {
+    if (!(kept >> number & 1)) prctl(PR_CAPBSET_DROP, number, 0, 0, 0);
+  }
+  for (int half = 0; half < 2; half++) {
+    sets[half].permitted &= (uint32_t)(kept >> (32 * half));
+    sets[half].effective = sets[half].permitted;
+    sets[half].inheritable = 0;
+  }
+  return (int)syscall(SYS_capset, &header, sets);
+}
+
+// Makes the calling thread another user's, and no other: the C library's calls do so for all threads. For root.
+static inline int larder_become_on_this_thread(uint32_t user, uint32_t group, const uint32_t *groups, size_t count) {
+  if (syscall(SYS_setgroups, count, groups) != 0) return -1;
+  if (syscall(SYS_setresgid, group, group, group) != 0) return -1;
+  return (int)syscall(SYS_setresuid, user, user, user);
+}
+
 // open(2) with a mode: variadic in C.
 static inline int larder_open(const char *path, int flags, mode_t mode) {
   return open(path, flags, mode);

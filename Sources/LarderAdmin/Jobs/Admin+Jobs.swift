@@ -6,7 +6,7 @@ import LarderSystem
 extension Admin {
     /// Reads and checks every chunk of a session, or of all.
     func startVerify(session: UInt64?) throws(LarderError) -> Jobs.Job {
-        if let session { try reader.requireAccess(session: session) }
+        if let session { try reader.requireAccess(session: session, .read) }
         return try jobs.start(.verify) { [self] handle throws(LarderError) in
             let reader = reader
             let sessions = session == nil ? store.sessionCount : 1

@@ -21,7 +21,7 @@ extension AdminRoute {
             let after = try request.number("cursor", in: 0...UInt64(UInt32.max)) ?? 0
             let limit = try request.limit()
             try request.finishQuery()
-            let entries = admin.store.namespaces(after: UInt32(after), userID: Process.userID)
+            let entries = admin.store.namespaces(after: UInt32(after), by: Principal(userID: Process.userID))
             return try .json(
                 NamespacePage(
                     namespaces: entries.prefix(limit).map { entry in

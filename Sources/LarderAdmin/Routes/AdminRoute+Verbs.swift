@@ -57,7 +57,7 @@ extension AdminRoute {
                 throw AdminError(.notFound, "not_found", "there is no namespace \(id)")
             }
             let name = known.namespace.name
-            let namespace = try admin.store.configure(namespace: name, change, userID: Process.userID)
+            let namespace = try admin.store.configure(namespace: name, change, by: Principal(userID: Process.userID))
             admin.daemon.events.note(.changed, ["namespace": .text(name), "what": .text("policy")])
             return try .json(
                 NamespaceAnswer(namespace, sessions: known.sessions, storedBytes: known.storedBytes))

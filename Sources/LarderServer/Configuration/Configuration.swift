@@ -11,6 +11,12 @@ public struct Configuration: Sendable {
     public var socketMode: UInt32 = 0o660
     /// Group of the data socket's file; empty for the daemon's own.
     public var socketGroup = ""
+    /// Who may use which namespace; without rules, its owner.
+    public var access = AccessTable()
+    /// What one user may take of what all share.
+    public var user = UserLimits()
+    /// What the process gives up at its start.
+    public var privileges = PrivilegeConfiguration()
     /// Where the admin side listens.
     public var admin = AdminConfiguration()
     /// Directory of the store.
@@ -37,7 +43,7 @@ public struct Configuration: Sendable {
     public var codecHelpers = min(Process.processors - 1, 15)
     /// Bytes of frames that may be in memory at once, beyond a small buffer for each connection.
     public var inlineBytes = 96 << 20
-    /// Bytes of shared memory that all arenas may take together; one user may hold half.
+    /// Bytes of shared memory that all arenas may take together.
     public var arenaBytes = 16 << 30
     /// What a GPU-hour costs, in millionths of a currency of the operator's, for reports of savings; 0 if that is not said.
     public var gpuHourPriceMicros: UInt64 = 0
@@ -61,6 +67,10 @@ public struct Configuration: Sendable {
         var store = StoreConfiguration(
             directory: dataDirectory, capBytes: capBytes, shards: shards, queueBytes: queueBytes,
             readers: maxConnections + 24)
+        store.access = access
+        store.userQueueBytes = user.queueBytes == 0 ? nil : user.queueBytes
+        store.userDiskBytes = UInt64(user.diskBytes)
+        store.userNamespaces = user.namespaces
         store.queueWaitSeconds = queueWaitSeconds
         store.codecHelpers = codecHelpers
         store.policy = policy

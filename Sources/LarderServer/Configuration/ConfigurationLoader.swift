@@ -1,4 +1,5 @@
 import LarderModel
+import LarderStore
 import LarderSystem
 import TOMLKit
 
@@ -48,15 +49,26 @@ public struct LoadedConfiguration: Sendable {
             }
             origins[setting.key] = chosen.origin
         }
+        configuration.access = file.access
         try configuration.store.validate()
         try configuration.admin.validate()
         self.configuration = configuration
         self.origins = origins
     }
 
-    private static func read(_ requested: String?) throws(LarderError) -> (path: String, values: [String: String]) {
+    /// What a file says.
+    private struct File {
+        let path: String
+        var values: [String: String] = [:]
+        var access = AccessTable()
+    }
+
+    private static func read(_ requested: String?) throws(LarderError) -> File {
         let path = requested ?? defaultPath
-        if requested == nil && !FileSystem.exists(path) { return (path, [:]) }
+        if requested == nil && !FileSystem.exists(path) { return File(path: path) }
+        do throws(FileSystem.Distrust) { try FileSystem.requireTrust(path) } catch {
+            throw LarderError(.invalidArgument, "the configuration cannot be trusted: \(error)")
+        }
         let bytes: [UInt8]
         do { bytes = try FileSystem.read(path, limit: fileBytes) } catch {
             throw LarderError(.invalidArgument, "the configuration cannot be read: \(error)")
@@ -66,16 +78,20 @@ public struct LoadedConfiguration: Sendable {
         }
         do {
             let table = try TOMLTable(string: text)
-            var values: [String: String] = [:]
+            var file = File(path: path)
             for (key, value) in table {
+                if key == AccessSection.key {
+                    file.access = try AccessSection(path: path, text: text).read(value)
+                    continue
+                }
                 switch value.type {
-                case .string: values[key] = value.string
-                case .int: values[key] = value.int.map { String($0) }
-                case .double: values[key] = value.double.map { String($0) }
+                case .string: file.values[key] = value.string
+                case .int: file.values[key] = value.int.map { String($0) }
+                case .double: file.values[key] = value.double.map { String($0) }
                 default: throw LarderError(.invalidArgument, "\(path): \(key) is neither a string nor a number")
                 }
             }
-            return (path, values)
+            return file
         } catch let error as LarderError {
             throw error
         } catch let error as TOMLParseError {

@@ -18,7 +18,7 @@ public struct Setting: Sendable {
     public var variable: String { "LARDER_" + key.uppercased() }
 
     /// Every setting.
-    public static let all: [Setting] = data + admin
+    public static let all: [Setting] = data + user + privileges + admin
 
     /// What the store and the data socket are set by.
     private static let data: [Setting] = [
@@ -120,7 +120,7 @@ public struct Setting: Sendable {
             }
         },
         Setting(
-            key: "arena_memory", summary: "bytes of shared memory of all arenas; one user may hold half",
+            key: "arena_memory", summary: "bytes of shared memory of all arenas",
             text: { "\($0.arenaBytes)" }
         ) { configuration, text throws(LarderError) in
             configuration.arenaBytes = try Quantity.bytes(text)
@@ -157,7 +157,7 @@ public struct Setting: Sendable {
         },
     ]
 
-    private static func wrong(_ text: String, _ right: String) -> LarderError {
+    static func wrong(_ text: String, _ right: String) -> LarderError {
         LarderError(.invalidArgument, "'\(text.clipped)' is not \(right)")
     }
 
@@ -180,7 +180,7 @@ public struct Setting: Sendable {
         return text
     }
 
-    private static func integer(_ text: String, _ range: ClosedRange<Int>) throws(LarderError) -> Int {
+    static func integer(_ text: String, _ range: ClosedRange<Int>) throws(LarderError) -> Int {
         guard let value = Int(text), range.contains(value) else {
             throw wrong(text, "a whole number from \(range.lowerBound) to \(range.upperBound)")
         }

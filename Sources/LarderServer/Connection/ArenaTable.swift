@@ -11,12 +11,17 @@ final class ArenaBudget: Sendable {
     }
 
     private let limit: Int
+    /// What one user may hold, so that it cannot shut the others out.
+    private let userLimit: Int
+    /// True if arenas are to stay in memory.
+    let locksMemory: Bool
     private let state = Monitor(State())
 
-    init(bytes: Int) { limit = bytes }
-
-    /// A user may hold half of what the daemon may, so that one cannot shut the others out.
-    private var userLimit: Int { limit / 2 }
+    init(bytes: Int, userBytes: Int, locksMemory: Bool) {
+        limit = bytes
+        userLimit = userBytes
+        self.locksMemory = locksMemory
+    }
 
     func take(_ bytes: Int, userID: UInt32) throws(LarderError) {
         try state.withLock { state throws(LarderError) in
@@ -24,7 +29,7 @@ final class ArenaBudget: Sendable {
                 throw LarderError(
                     .busy,
                     "an arena of \(bytes) bytes is over what user \(userID) may share, \(userLimit) bytes; close "
-                        + "arenas, or raise arena_memory"
+                        + "arenas, or raise user_arena_memory"
                 )
             }
             guard state.bytes <= limit - bytes else {
@@ -78,7 +83,9 @@ final class ArenaTable {
     ) throws(LarderError) {
         let bytes = try admit(byteCount)
         do throws(SystemError) {
-            let arena = Arena(try SharedMemory.create(name: "larder-arena", byteCount: bytes))
+            let memory = try SharedMemory.create(name: "larder-arena", byteCount: bytes)
+            if budget.locksMemory { try lock(memory) }
+            let arena = Arena(memory)
             let number = add(arena)
             try send(number, arena.memory)
         } catch {
@@ -91,7 +98,11 @@ final class ArenaTable {
     func register(_ descriptor: consuming Descriptor, byteCount: UInt64) throws(LarderError) -> UInt32 {
         let bytes = try admit(byteCount)
         do throws(SharedMemory.Refusal) {
-            return add(Arena(try SharedMemory.adopt(descriptor, byteCount: bytes)))
+            let memory = try SharedMemory.adopt(descriptor, byteCount: bytes)
+            if budget.locksMemory {
+                do throws(SystemError) { try lock(memory) } catch { throw SharedMemory.Refusal.system(error) }
+            }
+            return add(Arena(memory))
         } catch {
             budget.giveBack(bytes, userID: userID)
             switch error {
@@ -107,6 +118,15 @@ final class ArenaTable {
                     "the memfd has \(size) bytes, not the \(bytes) that the request says; send its size")
             case .system(let error): throw LarderError(.storage, "the memfd cannot be mapped: \(error)")
             }
+        }
+    }
+
+    /// Keeps an arena out of swap.
+    private func lock(_ memory: borrowing SharedMemory) throws(SystemError) {
+        do throws(SystemError) { try memory.lock() } catch {
+            throw SystemError(
+                "mlock", "lock_memory needs a higher limit of locked memory (LimitMEMLOCK, ulimit -l)", code: error.code
+            )
         }
     }
 

@@ -31,10 +31,12 @@ final class Connection: @unchecked Sendable {
     let clientName = Monitor("")
     private let log: Logger
 
-    init(number: UInt64, socket: consuming UnixSocket, services: Services, log: Logger) throws(SystemError) {
+    init(
+        number: UInt64, socket: consuming UnixSocket, peer: PeerCredentials, services: Services, log: Logger
+    ) throws(SystemError) {
         self.number = number
         self.services = services
-        peer = try socket.peerCredentials()
+        self.peer = peer
         try socket.setTimeouts(receiveSeconds: Limits.frameSeconds, sendSeconds: Limits.frameSeconds)
         outbox = Outbox(socket)
         var log = log
@@ -70,7 +72,7 @@ final class Connection: @unchecked Sendable {
 
     /// Returns why it stopped.
     private func readFrames() -> String {
-        let body = FrameBuffer(services.memory)
+        let body = FrameBuffer(services.memory, userID: peer.userID)
         let input = SocketReader(capacity: Limits.readAheadBytes)
         let handler = RequestHandler(
             services: services, connection: number, outbox: outbox, peer: peer, clientName: clientName,

@@ -3,22 +3,41 @@ import LarderSystem
 
 /// The memory that frames of all connections may take together, beyond the small buffer that each keeps.
 final class InlineMemory: Sendable {
-    private let free: Monitor<Int>
+    private struct State {
+        var free: Int
+        var held: [UInt32: Int] = [:]
+    }
 
-    init(bytes: Int) { free = Monitor(bytes) }
+    private let state: Monitor<State>
+    /// Bytes that one user may hold.
+    private let userLimit: Int
+
+    init(bytes: Int, userBytes: Int) {
+        state = Monitor(State(free: bytes))
+        userLimit = userBytes
+    }
 
     /// Takes bytes, waiting for them for a bounded time. False if there were none.
-    func take(_ bytes: Int, waitSeconds: Int) -> Bool {
-        free.wait(until: Clock.deadline(seconds: Double(waitSeconds))) { free -> Bool? in
-            guard free >= bytes else { return nil }
-            free -= bytes
+    func take(_ bytes: Int, userID: UInt32, waitSeconds: Int) -> Bool {
+        state.wait(until: Clock.deadline(seconds: Double(waitSeconds))) { [userLimit] state -> Bool? in
+            let held = state.held[userID] ?? 0
+            guard state.free >= bytes, held + bytes <= userLimit else { return nil }
+            state.free -= bytes
+            state.held[userID] = held + bytes
             return true
         } ?? false
     }
 
-    func giveBack(_ bytes: Int) { free.signal { $0 += bytes } }
+    func giveBack(_ bytes: Int, userID: UInt32) {
+        if bytes == 0 { return }
+        state.signal { state in
+            state.free += bytes
+            let left = (state.held[userID] ?? 0) - bytes
+            state.held[userID] = left == 0 ? nil : left
+        }
+    }
 
-    var freeBytes: Int { free.withLock { $0 } }
+    var freeBytes: Int { state.withLock { $0.free } }
 }
 
 /// A buffer that grows for one frame and shrinks after it. Used by one thread.
@@ -27,6 +46,7 @@ final class FrameBuffer {
     static let keptBytes = 256 << 10
 
     private let memory: InlineMemory
+    private let userID: UInt32
     private var storage = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     /// Mapped where it is more than a connection keeps, so that a large frame leaves nothing behind in the heap.
     private var isMapped = false
@@ -34,11 +54,14 @@ final class FrameBuffer {
     /// Bytes in use.
     private(set) var count = 0
 
-    init(_ memory: InlineMemory) { self.memory = memory }
+    init(_ memory: InlineMemory, userID: UInt32) {
+        self.memory = memory
+        self.userID = userID
+    }
 
     deinit {
         free()
-        memory.giveBack(taken)
+        memory.giveBack(taken, userID: userID)
     }
 
     private func free() {
@@ -57,7 +80,7 @@ final class FrameBuffer {
             let capacity = max(needed, min(2 * storage.count, Limits.frameBytes), 4_096)
             let share = max(0, capacity - Self.keptBytes) - taken
             if share > 0 {
-                guard memory.take(share, waitSeconds: waitSeconds) else { return nil }
+                guard memory.take(share, userID: userID, waitSeconds: waitSeconds) else { return nil }
                 taken += share
             }
             let mustMap = capacity > Self.keptBytes
@@ -87,7 +110,7 @@ final class FrameBuffer {
         count = 0
         guard taken > 0 else { return }
         free()
-        memory.giveBack(taken)
+        memory.giveBack(taken, userID: userID)
         taken = 0
     }
 }

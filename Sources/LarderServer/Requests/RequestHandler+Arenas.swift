@@ -24,7 +24,7 @@ extension RequestHandler {
     }
 
     func prefetch(_ request: Prefetch) throws(LarderError) -> Done {
-        try reader.requireAccess(session: request.session)
+        try reader.requireAccess(session: request.session, .read)
         try store.prefetch(session: request.session, atMost: request.atMost)
         return Done()
     }

@@ -11,7 +11,7 @@ extension RequestHandler {
     func openSession(_ request: OpenSession) throws(LarderError) -> SessionOpened {
         let opened = try store.openSession(
             namespace: request.namespace, name: request.name, modelID: request.modelID, create: request.create,
-            userID: peer.userID, reader: reader)
+            by: peer.principal, reader: reader)
         if opened.created {
             services.events.note(
                 .sessionOpened,

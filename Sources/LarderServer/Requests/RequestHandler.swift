@@ -37,8 +37,8 @@ final class RequestHandler {
         self.peer = peer
         self.clientName = clientName
         self.log = log
-        reader = StoreReader(services.store, userID: peer.userID)
-        payload = FrameBuffer(services.memory)
+        reader = StoreReader(services.store, for: peer.principal)
+        payload = FrameBuffer(services.memory, userID: peer.userID)
         arenas = ArenaTable(services.arenas, userID: peer.userID)
     }
 
@@ -182,6 +182,13 @@ final class RequestHandler {
             frameBytes: UInt32(Limits.frameBytes), batchItems: UInt32(Limits.batchItems),
             requestsInFlight: UInt32(Limits.requestsInFlight), storeID: store.id,
             serverName: "larderd \(LarderVersion.number)")
+    }
+}
+
+extension PeerCredentials {
+    /// Whom the store is asked for.
+    var principal: Principal {
+        Principal(userID: userID, groupIDs: Set([groupID] + supplementaryGroupIDs))
     }
 }
 

@@ -114,8 +114,11 @@ final class Catalog: Sendable {
         }
     }
 
-    /// The namespace of that name, added through `writer` for `userID` if there is none.
-    func openNamespace(_ name: String, userID: UInt32, _ writer: ShardWriter) throws(LarderError) -> StoredNamespace {
+    /// The namespace of that name, added through `writer` for `userID` if there is none. Throws `full` if that user owns
+    /// `limit` already: names are never given up, and others need some, too.
+    func openNamespace(
+        _ name: String, userID: UInt32, ownedAtMost limit: Int, _ writer: ShardWriter
+    ) throws(LarderError) -> StoredNamespace {
         try Names.validate(name, what: "namespace")
         if let known = namespace(named: name) { return known }
         return try adding.withLock { _ throws(LarderError) in
@@ -123,6 +126,13 @@ final class Catalog: Sendable {
             let next = state.withLock { UInt32($0.namespaces.count) + 1 }
             guard next <= Limits.namespaces else {
                 throw LarderError(.full, "the store holds \(Limits.namespaces) namespaces, its limit; use one of them")
+            }
+            let owned = state.withLock { $0.namespaces.values.count { $0.ownerUserID == userID } }
+            guard owned < limit else {
+                throw LarderError(
+                    .full,
+                    "user \(userID) owns \(owned) namespaces, its limit; use one of them, or have the operator raise "
+                        + "user_namespaces")
             }
             let namespace = StoredNamespace(id: next, name: name, ownerUserID: userID)
             try writer.perform(PutRecordMutation(\.namespaces, id: next, namespace.fields))

@@ -9,15 +9,23 @@ final class Quotas: Sendable {
         /// Stored bytes in each shard.
         var bytes: [Int: UInt64] = [:]
         var policy = NamespacePolicy()
+        var ownerUserID: UInt32?
 
         var total: UInt64 { bytes.values.reduce(0, +) }
     }
 
     private let entries = Monitor<[UInt32: Entry]>([:])
+    /// Bytes that the namespaces of one owner may take together; 0 for no bound.
+    private let userMaximum: UInt64
 
-    /// Takes a namespace's policy into account from now on.
-    func set(_ policy: NamespacePolicy, of namespaceID: UInt32) {
-        entries.withLock { $0[namespaceID, default: Entry()].policy = policy }
+    init(userMaximum: UInt64 = 0) { self.userMaximum = userMaximum }
+
+    /// Takes a namespace's policy and owner into account from now on.
+    func set(_ namespace: StoredNamespace) {
+        entries.withLock {
+            $0[namespace.id, default: Entry()].policy = namespace.policy
+            $0[namespace.id]!.ownerUserID = namespace.ownerUserID
+        }
     }
 
     /// Takes into account what a shard held when it was opened.
@@ -56,12 +64,40 @@ final class Quotas: Sendable {
     }
 
     /// Bytes by which a namespace would be above its maximum with `bytes` more; 0 if it would not.
-    func excess(_ namespaceID: UInt32, with bytes: Int) -> (bytes: Int, maximum: UInt64) {
+    ///
+    /// - Parameter changes: what the transaction at hand adds to other namespaces.
+    func excess(
+        _ namespaceID: UInt32, with bytes: Int, changes: [UInt32: (blobs: Int, bytes: Int)] = [:]
+    ) -> Excess {
         entries.withLock { entries in
-            guard let entry = entries[namespaceID], entry.policy.maxBytes > 0 else { return (0, 0) }
+            guard let entry = entries[namespaceID] else { return Excess() }
             // What a transaction frees may be more than what it puts.
-            let above = Int(clamping: entry.total) + bytes - Int(clamping: entry.policy.maxBytes)
-            return (max(0, above), entry.policy.maxBytes)
+            func above(_ total: UInt64, _ maximum: UInt64, others: Int = 0) -> Int {
+                maximum == 0 ? 0 : max(0, Int(clamping: total) + bytes + others - Int(clamping: maximum))
+            }
+            let own = Excess(bytes: above(entry.total, entry.policy.maxBytes), maximum: entry.policy.maxBytes)
+            guard userMaximum > 0, let owner = entry.ownerUserID else { return own }
+            let total = entries.values.reduce(UInt64(0)) { $1.ownerUserID == owner ? $0 + $1.total : $0 }
+            let others = changes.reduce(0) { sum, change in
+                let isOther = change.key != namespaceID && entries[change.key]?.ownerUserID == owner
+                return isOther ? sum + change.value.bytes : sum
+            }
+            let user = Excess(
+                bytes: above(total, userMaximum, others: others), maximum: userMaximum, ofUser: owner)
+            return user.bytes > own.bytes || own.maximum == 0 ? user : own
+        }
+    }
+
+    /// By how much a namespace, or all that its owner has, is above what it may take.
+    struct Excess {
+        var bytes = 0
+        var maximum: UInt64 = 0
+        /// The owner, if it is the owner's bound.
+        var ofUser: UInt32?
+
+        /// Why a put is refused that finds no room below the maximum.
+        var refusal: LarderError {
+            ofUser.map { LarderError.userQuotaReached($0, maximum) } ?? LarderError.quotaReached(maximum)
         }
     }
 

@@ -115,10 +115,9 @@ extension StoreReader {
         namespace name: String, modelID: UInt32, component: UInt16, keys: [PrefixKey]
     ) throws(LarderError) -> HintScope {
         try requireKeys(keys)
-        guard let space = store.catalog.namespace(named: name) else {
+        guard let space = namespace(named: name) else {
             throw LarderError(.miss, "there is no namespace '\(name.clipped)'")
         }
-        try Store.requireAccess(space, userID)
         var found: [HintScope.Chunk] = []
         var count = 0
         try holdingSnapshots { () throws(LarderError) in

@@ -25,6 +25,7 @@ extension StoreReader {
     }
 
     private func take(_ hint: Hint, _ request: UInt64, _ budget: inout Int) throws(LarderError) -> HintResult {
+        try requireWrite(hint.target)
         if hint.kind == .retain || hint.kind == .pin, hint.seconds == 0 { return try end(hint) }
         switch (hint.kind, hint.target) {
         case (.share, .track(let session, let from, let to, let rank, let component, let keys)):
@@ -53,6 +54,15 @@ extension StoreReader {
             return try prefetch(.blobs(scope.chunks.map { ($0.shard, $0.blobID) }), scope.result())
         case .retain where hint.priority >= 0: return retain(hint, scope, request)
         case .retain, .demote, .share: return try demote(scope)
+        }
+    }
+
+    /// Throws `forbidden` for state that the user may only read; what it may not see is found missing later.
+    private func requireWrite(_ target: HintTarget) throws(LarderError) {
+        switch target {
+        case .session(let session, _, _), .track(let session, _, _, _, _, _): try context(session).requireWrite()
+        case .keys(let name, _, _, _):
+            if let space = namespace(named: name) { try store.requireWrite(space, principal) }
         }
     }
 

@@ -246,8 +246,9 @@ final class PutMutation: Mutation, @unchecked Sendable {
                 "what is stored of the chunk at \(chunk.offset) went while it was put; put it again, with its bytes")
         }
         let quota = context.shard.quotas.excess(
-            namespaceID, with: encoded.byteCount + (context.usage.changes[namespaceID]?.bytes ?? 0))
-        guard quota.bytes == 0 else { throw LarderError.quotaReached(quota.maximum) }
+            namespaceID, with: encoded.byteCount + (context.usage.changes[namespaceID]?.bytes ?? 0),
+            changes: context.usage.changes)
+        guard quota.bytes == 0 else { throw quota.refusal }
         guard context.takeRoom(bytes: encoded.byteCount) else { throw LarderError.capReached }
         let blobID = context.takeBlobID()
         var record = ChunkRecord(

@@ -105,6 +105,7 @@ extension Store {
     public func repair(
         session: UInt64, rank: UInt16, component index: UInt16, offset: UInt64, reader: StoreReader
     ) throws(LarderError) -> RepairedChunk {
+        try reader.requireAccess(session: session)
         let (_, component) = try reader.context(session).component(rank: rank, index)
         let track = LinePath.Track(rank: rank, component: UInt8(index), isState: component.kind == .recurrent)
         return try writer(of: session).perform(RepairMutation(session: session, track, offset: offset, component))

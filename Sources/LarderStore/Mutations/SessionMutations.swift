@@ -38,7 +38,7 @@ final class OpenSessionMutation: AwaitedMutation<(id: UInt64, created: Bool)>, M
             return
         }
         guard create else {
-            throw LarderError(.unknownSession, "there is no session '\(name.clipped)'; open it with create to make it")
+            throw LarderError.noSession(named: name)
         }
         if try !SessionNames.isTaken(context.transaction, context.shard, namespaceID, name) {
             try place.take(namespaceID)
@@ -224,11 +224,23 @@ extension LarderError {
         LarderError(.unknownSession, "session \(session) is not stored; it may have been dropped")
     }
 
+    static func noSession(named name: String) -> LarderError {
+        LarderError(.unknownSession, "there is no session '\(name.clipped)'; open it with create to make it")
+    }
+
     static var capReached: LarderError {
         LarderError(
             .full,
             "the store has reached its cap, and all that is stored is of this session, pinned, under lease or reserved; "
                 + "release pins, drop sessions that are not wanted, or raise the cap")
+    }
+
+    static func userQuotaReached(_ userID: UInt32, _ maximum: UInt64) -> LarderError {
+        LarderError(
+            .full,
+            "the namespaces of user \(userID) may take \(maximum) bytes together, and all that this one has is of this "
+                + "session, pinned or under lease; drop sessions that are not wanted, or have the operator raise user_disk"
+        )
     }
 
     static func quotaReached(_ maximum: UInt64) -> LarderError {

@@ -88,11 +88,8 @@ extension StoreReader {
         guard after < .max else { return ([], 0) }
         var found: [StoredSession] = []
         var next: UInt64 = 0
-        let wanted = namespace.isEmpty ? nil : store.catalog.namespace(named: namespace)
-        if !namespace.isEmpty {
-            guard let wanted else { return ([], 0) }
-            try Store.requireAccess(wanted, userID)
-        }
+        let wanted = namespace.isEmpty ? nil : self.namespace(named: namespace)
+        if !namespace.isEmpty && wanted == nil { return ([], 0) }
         // Ids of different shards interleave: take a page of each, then the first page of them all.
         for shard in store.shards.indices {
             var ofShard = 0
@@ -102,7 +99,7 @@ extension StoreReader {
                         // A damaged record hides its session, and no other's.
                         guard let record = try? SessionRecord(value, key: key),
                             let namespace = store.catalog.namespace(record.namespaceID),
-                            Store.mayAccess(namespace, userID), wanted == nil || wanted?.id == namespace.id
+                            rights(namespace) > .none, wanted == nil || wanted?.id == namespace.id
                         else { return true }
                         ofShard += 1
                         let own = try own(record, transaction, shard)

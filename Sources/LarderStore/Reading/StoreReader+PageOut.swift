@@ -5,6 +5,7 @@ extension StoreReader {
     /// Checks one item of a page-out against its session's model, and finds out whether it is stored already.
     func plan(_ item: PageOutItem) throws(LarderError) -> PlannedChunk {
         let context = try context(item.session)
+        try context.requireWrite()
         let (model, component) = try context.component(rank: item.rank, item.component)
         try check(item, component, pageTokens: model.declaration.pageTokens)
         let shape = ChunkShape(component, tokens: item.tokens)

@@ -8,8 +8,8 @@ import LarderPolicy
 /// Not safe from two threads at once.
 public final class StoreReader {
     let store: Store
-    /// The user on whose behalf it reads.
-    let userID: UInt32
+    /// On whose behalf it reads.
+    let principal: Principal
     /// Where its worker's page-outs wait.
     let lane: Lane
     private var snapshots: [Snapshot?]
@@ -24,13 +24,18 @@ public final class StoreReader {
     var work: [BlockWork] = []
     /// What was restored of the sessions that were resumed or paged in last, oldest first.
     private var restored: [(session: UInt64, tokens: RestoredTokens)] = []
+    /// What that may be done in each namespace that was asked for; it does not change while the store is open.
+    private var knownRights: [UInt32: AccessRights] = [:]
     private var remembered: (context: SessionContext, generation: UInt64)?
 
-    /// A reader of `store` for `userID`.
-    public init(_ store: Store, userID: UInt32) {
+    /// A reader of `store` for a user without supplementary groups.
+    public convenience init(_ store: Store, userID: UInt32) { self.init(store, for: Principal(userID: userID)) }
+
+    /// A reader of `store` for whoever asks.
+    public init(_ store: Store, for principal: Principal) {
         self.store = store
-        self.userID = userID
-        lane = Lane(userID: userID, reader: store.nextReader())
+        self.principal = principal
+        lane = Lane(userID: principal.userID, reader: store.nextReader())
         snapshots = Array(repeating: nil, count: store.shards.count)
     }
 
@@ -57,6 +62,14 @@ public final class StoreReader {
         let models: [UInt16: StoredModel]
         /// What the session sees.
         let path: LinePath
+        /// The namespace, and what the reader's user may do in it: at least read.
+        let namespace: StoredNamespace
+        let rights: AccessRights
+
+        /// Throws `forbidden` if the user may only read.
+        func requireWrite() throws(LarderError) {
+            guard rights == .write else { throw LarderError.forbidden(namespace: namespace.name) }
+        }
 
         /// The tracks of all ranks that have opened the session, in order.
         var tracks: [LinePath.Track] {
@@ -152,20 +165,28 @@ public final class StoreReader {
             return remembered.context
         }
         let shard = try store.shardIndex(of: session)
-        let found = try read(shard: shard) { transaction, shard in
+        // Another user's session is answered like none at all, and before anything of it is followed: neither the answer nor
+        // its time tells what others have. A record that is damaged does not say whose it is: it is nobody's.
+        let found = try read(shard: shard) { transaction, shard -> (SessionRecord, StoredNamespace, LinePath)? in
             let record = try WordKey(session).withBytes { key in
-                try transaction.get(shard.databases.sessions, key).map { try SessionRecord($0, key: key) }
+                try transaction.get(shard.databases.sessions, key).flatMap { value in
+                    do { return try SessionRecord(value, key: key) } catch {
+                        if principal.isOperator { throw error }
+                        return nil
+                    }
+                }
             }
-            return try record.map { ($0, try LinePath(head: $0.head, transaction, shard)) }
+            guard let record, let namespace = store.catalog.namespace(record.namespaceID), rights(namespace) > .none
+            else { return nil }
+            return (record, namespace, try LinePath(head: record.head, transaction, shard))
         }
-        // Another user's session is answered like none at all: ids must tell nobody what others have.
-        guard let (record, path) = found, let namespace = store.catalog.namespace(record.namespaceID),
-            Store.mayAccess(namespace, userID)
-        else { throw LarderError.unknown(session: session) }
+        guard let (record, namespace, path) = found else { throw LarderError.unknown(session: session) }
         if let line = path.damagedLine { store.reportDamage(line: line, session: session) }
         var models: [UInt16: StoredModel] = [:]
         for entry in record.models { models[entry.rank] = store.catalog.model(entry.modelID) }
-        let context = SessionContext(id: session, shard: shard, record: record, models: models, path: path)
+        let context = SessionContext(
+            id: session, shard: shard, record: record, models: models, path: path, namespace: namespace,
+            rights: rights(namespace))
         remembered = (context, generation)
         return context
     }
@@ -193,8 +214,22 @@ public final class StoreReader {
         turn = store.turns.now
     }
 
-    /// Throws unless the user may change the session.
-    public func requireAccess(session: UInt64) throws(LarderError) { _ = try context(session) }
+    /// What the user may do in a namespace.
+    func rights(_ namespace: StoredNamespace) -> AccessRights {
+        if let known = knownRights[namespace.id] { return known }
+        let rights = store.rights(principal, in: namespace)
+        knownRights[namespace.id] = rights
+        return rights
+    }
+
+    /// The namespace of that name, if the user may see it.
+    func namespace(named name: String) -> StoredNamespace? { store.namespace(named: name, visibleTo: principal) }
+
+    /// Throws `unknownSession` unless the user may see the session, `forbidden` if it may only read one that it is to change.
+    public func requireAccess(session: UInt64, _ rights: AccessRights = .write) throws(LarderError) {
+        let context = try context(session)
+        if rights == .write { try context.requireWrite() }
+    }
 
     func blob(_ id: UInt64, _ transaction: borrowing ReadTransaction, _ shard: Shard) throws -> UnsafeRawBufferPointer?
     {

@@ -158,8 +158,7 @@ extension StoreReader {
     public func match(
         namespace: String, modelID: UInt32, component: UInt16, keys: [PrefixKey]
     ) throws(LarderError) -> Int {
-        guard let space = store.catalog.namespace(named: namespace) else { return 0 }
-        try Store.requireAccess(space, userID)
+        guard let space = self.namespace(named: namespace) else { return 0 }
         beginTurn()
         guard component <= UInt16(UInt8.max), space.policy.sharing == .shared else { return 0 }
         return try holdingSnapshots { () throws(LarderError) in

@@ -92,7 +92,9 @@ final class ShardWriter: Sendable {
         self.log = log
         queue = Monitor(
             Queue(
-                mutations: FairQueue(capacity: queueBytes, minimumCost: Limits.bytesPerCommit / Limits.putsPerCommit),
+                mutations: FairQueue(
+                    capacity: queueBytes, userLimit: configuration.userQueueBytes.map { $0 / configuration.shards },
+                    minimumCost: Limits.bytesPerCommit / Limits.putsPerCommit),
                 mayHaveGraves: configuration.frees))
         do { usedPages = try shard.usedPages(try ReadTransaction.renewed(shard.environment)) } catch {
             throw LarderError(.storage, "the store could not be read: \(error)")
