@@ -63,8 +63,8 @@ public struct LoadedConfiguration: Sendable {
         var access = AccessTable()
     }
 
-    /// Throws for a table's head without a name, and for a byte 0. The parser of TOML ends the process at some heads that
-    /// are none (`[[)`); of a text with a byte 0 it sees the beginning alone.
+    /// Throws for a table's head without a name, and for a byte 0. The parser of TOML ends the process at some heads
+    /// that are none (`[[)`); of a text with a byte 0 it sees the beginning alone.
     private static func requireSound(_ text: String, _ path: String) throws(LarderError) {
         // 0 within a line, 1 at its start, 2 behind the bracket of a head.
         var place = 1
