@@ -7,7 +7,8 @@ BIN = .build/$(CONFIGURATION)
 # Debian's names of the C libraries' headers.
 PACKAGES = liblmdb-dev liblz4-dev pkg-config
 
-.PHONY: demo test test-c test-python test-dashboard test-engines bench soak man faults faults-long lint sanitize deps build clean
+.PHONY: demo test test-c test-python test-dashboard test-engines bench soak man faults faults-long fuzz fuzz-long lint \
+	sanitize deps build clean
 
 demo: build
 	$(BIN)/larder-bench demo
@@ -68,6 +69,16 @@ faults: build
 # As often as the figures in bench/RESULTS.md stand on: 500 kills, 1,000 power cuts, 10,000 bit flips. About an hour.
 faults-long: build
 	nice -n 15 $(PYTHON) bench/faults/run.py --long $(FAULTS)
+
+# Fuzzes what reads hostile bytes, SECONDS_EACH for each target, in a build folder of its own. FUZZ="config wire" picks
+# some; bench/fuzz/run.py says more.
+SECONDS_EACH ?= 20
+fuzz: deps
+	$(PYTHON) bench/fuzz/run.py --seconds $(SECONDS_EACH) $(FUZZ)
+
+# Ten minutes for each.
+fuzz-long: deps
+	nice -n 15 $(PYTHON) bench/fuzz/run.py --seconds 600 $(FUZZ)
 
 # Manual pages of larderctl, from its parser.
 man: build

@@ -108,6 +108,15 @@ let package = Package(
         .target(
             name: "LarderTestSupport", dependencies: ["LarderClient", "LarderSampleState", "LarderSystem"],
             path: "Tests/LarderTestSupport", swiftSettings: swiftSettings),
+        // What must be true of everything that reads hostile bytes: for the fuzzer and the tests.
+        .target(
+            name: "LarderFuzzTargets",
+            dependencies: [
+                "LarderAdmin", "LarderArchive", "LarderClient", "LarderCodec", "LarderLMDB", "LarderMetrics",
+                "LarderModel",
+                "LarderServer", "LarderSystem", "LarderWire", logging,
+            ],
+            path: "bench/fuzz/LarderFuzzTargets", swiftSettings: swiftSettings),
 
         tests("LarderPolicyTests", ["LarderPolicy", "LarderModel", "LarderTestSupport"]),
         tests("LarderCodecTests", ["LarderCodec", "LarderTestSupport"]),
@@ -120,5 +129,14 @@ let package = Package(
         tests(
             "LarderctlTests",
             ["LarderAdminClient", "LarderArchive", "LarderClient", "LarderCodec", "LarderTestSupport", "LarderWire"]),
+        tests("LarderFuzzTests", ["LarderFuzzTargets", "LarderTestSupport"]),
     ]
 )
+
+// The fuzzer links libFuzzer and needs its counters in all code: only `make fuzz` builds it, in a folder of its own.
+if Context.environment["LARDER_FUZZ"] == "1" {
+    package.targets.append(
+        .executableTarget(
+            name: "larder-fuzz", dependencies: ["LarderFuzzTargets", "LarderSystem"], path: "bench/fuzz/larder-fuzz",
+            swiftSettings: swiftSettings))
+}

@@ -20,6 +20,15 @@ struct AdminError: Error {
         self.init(Self.status(error.code), error.code.name.snakeCased, error.message)
     }
 
+    /// What a route's error is answered with; nil for one that nobody foresaw.
+    init?(known error: any Error) {
+        switch error {
+        case let error as AdminError: self = error
+        case let error as LarderError: self.init(error)
+        default: return nil
+        }
+    }
+
     /// What is said of an error that nobody foresaw.
     init(unforeseen error: any Error) {
         self.init(.internalServerError, "internal", "the daemon failed at it: \(error)")

@@ -1,4 +1,5 @@
 import Hummingbird
+import HummingbirdCore
 import LarderModel
 
 /// A request as a route sees it: what its path names, its query, and its body.
@@ -15,6 +16,17 @@ final class AdminRequest {
         self.parameters = parameters
         self.query = query
         self.body = body
+    }
+
+    /// What a query says. Throws for a name that is given twice.
+    static func queryValues(_ uri: URI) throws(AdminError) -> [String: String] {
+        var query: [String: String] = [:]
+        for (name, value) in uri.queryParameters {
+            guard query.updateValue(String(value), forKey: String(name)) == nil else {
+                throw .invalid("'\(String(name).clipped)' is given twice")
+            }
+        }
+        return query
     }
 
     /// The number that the path names. Throws 404 for anything else: no such thing can be there.

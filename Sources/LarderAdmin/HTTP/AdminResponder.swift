@@ -16,15 +16,12 @@ struct AdminResponder: HTTPResponder {
         WorkerThread.giveWay()
         do {
             return Self.response(try await answer(request, context))
-        } catch let error as AdminError {
-            return Self.response(error)
-        } catch let error as LarderError {
-            return Self.response(AdminError(error))
         } catch is NIOTooManyBytesError {
             return Self.response(
                 AdminError(
                     .contentTooLarge, "too_large", "a body has at most \(Limits.adminBodyBytes) bytes; send less"))
         } catch {
+            if let known = AdminError(known: error) { return Self.response(known) }
             // What the parser of HTTP finds is answered by the server.
             admin.log.debug("an admin request failed", metadata: ["error": "\(error)"])
             throw error
@@ -32,25 +29,11 @@ struct AdminResponder: HTTPResponder {
     }
 
     private func answer(_ request: Request, _ context: AdminContext) async throws -> AdminAnswer {
-        let matches = AdminRoute.matching(request.uri.path)
-        let match = matches.first { $0.route.method == request.method }
-        try await gate.check(request, context, isOpen: match?.route.isOpen ?? false)
-        guard let match else {
-            guard !matches.isEmpty else {
-                throw AdminError(.notFound, "not_found", "there is nothing at '\(request.uri.path.clipped)'")
-            }
-            let allowed = matches.map { $0.route.method.rawValue }.joined(separator: ", ")
-            var error = AdminError(
-                .methodNotAllowed, "method_not_allowed", "'\(request.uri.path.clipped)' takes \(allowed)")
-            error.headers[.allow] = allowed
-            throw error
-        }
-        var query: [String: String] = [:]
-        for (name, value) in request.uri.queryParameters {
-            guard query.updateValue(String(value), forKey: String(name)) == nil else {
-                throw AdminError.invalid("'\(String(name).clipped)' is given twice")
-            }
-        }
+        // Who may not ask is not told what there is.
+        let found = Result { () throws(AdminError) in try AdminRoute.find(request.method, request.uri.path) }
+        try await gate.check(request, context, isOpen: (try? found.get())?.route.isOpen ?? false)
+        let match = try found.get()
+        let query = try AdminRequest.queryValues(request.uri)
         let buffer = try await request.body.collect(upTo: Limits.adminBodyBytes)
         let body = Array(buffer.readableBytesView)
         let parameters = match.parameters

@@ -1,4 +1,5 @@
 import Hummingbird
+import LarderModel
 
 /// One thing that the admin side answers: a method, a path with names in braces, and how.
 struct AdminRoute: Sendable {
@@ -22,8 +23,23 @@ struct AdminRoute: Sendable {
     static let all: [AdminRoute] =
         basics + listings + sessions + verbs + maintenance + watching + dashboard
 
+    /// The route of a request and what its path names. Throws 404 where nothing is, 405 where only other methods are.
+    static func find(
+        _ method: HTTPRequest.Method, _ path: String
+    ) throws(AdminError) -> (route: AdminRoute, parameters: [String: String]) {
+        let matches = matching(path)
+        if let match = matches.first(where: { $0.route.method == method }) { return match }
+        guard !matches.isEmpty else {
+            throw AdminError(.notFound, "not_found", "there is nothing at '\(path.clipped)'")
+        }
+        let allowed = matches.map { $0.route.method.rawValue }.joined(separator: ", ")
+        var error = AdminError(.methodNotAllowed, "method_not_allowed", "'\(path.clipped)' takes \(allowed)")
+        error.headers[.allow] = allowed
+        throw error
+    }
+
     /// The routes whose path matches, whatever their method, and what the path names.
-    static func matching(_ path: String) -> [(route: AdminRoute, parameters: [String: String])] {
+    private static func matching(_ path: String) -> [(route: AdminRoute, parameters: [String: String])] {
         let parts = path.split(separator: "/", omittingEmptySubsequences: false)
         return all.compactMap { route in
             let wanted = route.path.split(separator: "/", omittingEmptySubsequences: false)

@@ -63,6 +63,31 @@ public struct LoadedConfiguration: Sendable {
         var access = AccessTable()
     }
 
+    /// Throws for a table's head without a name, and for a byte 0. The parser of TOML ends the process at some heads
+    /// that are none (`[[)`); of a text with a byte 0 it sees the beginning alone.
+    private static func requireSound(_ text: String, _ path: String) throws(LarderError) {
+        // 0 within a line, 1 at its start, 2 behind the bracket of a head.
+        var place = 1
+        for scalar in text.unicodeScalars {
+            if scalar == "\0" { throw LarderError(.invalidArgument, "\(path) has a byte 0; remove it") }
+            let isName =
+                scalar.isASCII && scalar.properties.isAlphabetic || "0123456789-_\"'".unicodeScalars.contains(scalar)
+            if place == 2, scalar != "[", scalar != " ", scalar != "\t" {
+                guard isName else {
+                    throw LarderError(
+                        .invalidArgument, "\(path): a line begins with '[' and no name of a table follows")
+                }
+                place = 0
+            } else if ["\n", "\r", "\u{B}", "\u{C}"].contains(scalar) {
+                place = 1
+            } else if place == 1, scalar == "[" {
+                place = 2
+            } else if place == 1, scalar != "\u{FEFF}", !scalar.properties.isWhitespace {
+                place = 0
+            }
+        }
+    }
+
     private static func read(_ requested: String?) throws(LarderError) -> File {
         let path = requested ?? defaultPath
         if requested == nil && !FileSystem.exists(path) { return File(path: path) }
@@ -76,6 +101,7 @@ public struct LoadedConfiguration: Sendable {
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw LarderError(.invalidArgument, "\(path) is not UTF-8")
         }
+        try requireSound(text, path)
         do {
             let table = try TOMLTable(string: text)
             var file = File(path: path)

@@ -58,11 +58,11 @@ final class Prefetcher: Sendable {
     }
 
     private func run(_ store: Store) {
-        // The daemon's own user: whoever left a wish was found to have access.
-        let reader = StoreReader(store, userID: Process.userID)
         while let wish = nextWish() {
             do throws(LarderError) {
-                try bring(wish, reader)
+                // The daemon's own user: whoever left a wish was found to have access. A reader for each wish: what its
+                // resume leases is given back when the wish is done, not when a later one takes its place.
+                try bring(wish, StoreReader(store, userID: Process.userID))
             } catch {
                 store.log.debug("not prefetched", metadata: ["wish": "\(wish)", "reason": "\(error)"])
             }
