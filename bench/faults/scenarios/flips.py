@@ -178,7 +178,9 @@ def _use(daemon, journal: Journal, result: Result, must_write: bool, most_lost: 
         if daemon.is_running:
             time.sleep(0.5)
         if daemon.is_running:
-            raise Finding("hangs", f"the connection ended, and the daemon runs: {error}") from None
+            # Else it would be in the way of the next flip.
+            daemon.kill()
+            raise Finding("hangs", f"the connection ended, and the daemon ran on: {error}") from None
         return daemon.kill()
     code = daemon.stop()
     if code > 0 and must_write:
