@@ -20,8 +20,6 @@ public enum Limits {
     public static let namespaces = 65_536
     /// Namespaces that one user may own, unless it is configured.
     public static let userNamespaces = 4_096
-    /// Raw bytes of codec work from which on it takes turns with other such work.
-    public static let heavyWorkBytes = 3 << 20
     /// Rules of an access table, and users and groups of a rule.
     public static let accessRules = 1_024
     /// See ``accessRules``.
@@ -103,9 +101,9 @@ public enum Limits {
     /// Bytes that one write transaction commits together while a light lane waits beside a heavy one.
     public static let sharedCommitBytes = 2 << 20
     /// Bytes that a heavy lane of the writer's queue holds, at least.
-    public static let heavyLaneBytes = 3 << 20
+    public static let heavyLaneBytes = 4 << 20
     /// Bytes that a light lane of the writer's queue holds, at most.
-    public static let lightLaneBytes = 5 << 18
+    public static let lightLaneBytes = 1 << 20
     /// Bytes that one write transaction commits together, unless a single chunk is larger.
     public static let bytesPerCommit = 32 << 20
     /// Blobs under ids that were never given that are removed when a shard is opened; more are damage.

@@ -53,13 +53,10 @@ final class CodecTeam: Sendable {
     private let offers = Atomic<Int>(0)
     private let state = Monitor(State())
     private let scratches = Monitor(Scratches())
-    /// How many more may begin heavy work with their own thread: with the helpers, as many as there are processors.
-    private let heavyTurns: Monitor<Int>
 
     /// Starts `helpers` threads.
     init(helpers: Int) throws(SystemError) {
         hasHelpers = helpers > 0
-        heavyTurns = Monitor(max(1, Process.processors - helpers))
         for index in 0..<helpers {
             try WorkerThread(name: "codec-\(index)") { [self] in help() }.detach()
             state.withLock { $0.helpers += 1 }
@@ -94,21 +91,7 @@ final class CodecTeam: Sendable {
 
     /// Calls `work` once with each index below `count`, and returns when all calls have. With helpers only if `bytes`, raw,
     /// are enough to pay for them.
-    ///
-    /// Heavy work takes turns: however many connections bring it, what is light finds a processor that is not shared by all
-    /// of them. Who comes first has the next turn, as the kernel wakes them.
     func run(count: Int, bytes: Int, _ work: (Int, CodecScratch) -> Void) {
-        guard bytes >= Limits.heavyWorkBytes else { return share(count: count, bytes: bytes, work) }
-        _ = heavyTurns.wait { turns -> Bool? in
-            guard turns > 0 else { return nil }
-            turns -= 1
-            return true
-        }
-        defer { heavyTurns.signal { $0 += 1 } }
-        share(count: count, bytes: bytes, work)
-    }
-
-    private func share(count: Int, bytes: Int, _ work: (Int, CodecScratch) -> Void) {
         guard hasHelpers, count > 1, bytes >= Limits.sharedWorkBytes else {
             withScratch { scratch in for index in 0..<count { work(index, scratch) } }
             return
