@@ -96,6 +96,7 @@ sanitize: sanitize-address sanitize-thread
 sanitize-%: export TSAN_OPTIONS = halt_on_error=1 exitcode=66 suppressions=$(CURDIR)/Tests/races.suppressions
 # The leak check attaches to the daemon, which a daemon that hides its memory does not allow.
 sanitize-%: export LARDER_CORE_DUMPS = on
+sanitize-%: export LARDER_SANITIZER = $*
 sanitize-%: export LSAN_OPTIONS = suppressions=$(CURDIR)/Tests/leaks.suppressions print_suppressions=0
 sanitize-%: deps
 	$(SWIFT) test -c release --sanitize=$* --scratch-path .build-$* --disable-xctest

@@ -103,6 +103,8 @@ import Testing
             Clock.sleep(milliseconds: 200)
         }
         #expect(asker.withLock { $0 }?.status == 200)
+        // The answer may have come between the last look and now.
+        cut = max(cut, slow.count { !$0.send(raw: "a") })
         #expect(cut >= 1)
         let grown = (LarderSystem.Process.anonymousBytes(of: admin.daemon.processID) ?? 0) - start
         #expect(grown < 64 << 20, "\(grown >> 20) MiB more")

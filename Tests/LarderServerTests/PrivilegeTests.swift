@@ -84,7 +84,11 @@ import Testing
             return
         }
         let words = flags.split(separator: " ")
-        #expect(words.contains("dd") && words.contains("lo") == (lock == "on"))
+        #expect(words.contains("dd"))
+        // Under a sanitizer mlock does nothing, by its own word.
+        if Process.environment("LARDER_SANITIZER") == nil {
+            #expect(words.contains("lo") == (lock == "on"))
+        }
         try client.close(arena)
     }
 
