@@ -70,7 +70,8 @@ public struct HeatTable: Sendable {
         }
     }
 
-    /// The heat of a key, in e-folds of frequency: -infinity for a demoted key; nil for a key that the table has never met or has forgotten.
+    /// The heat of a key, in e-folds of frequency: -infinity for a demoted key; nil for a key that the table has never met
+    /// or has forgotten.
     public func heat(of key: UInt64) -> Double? { index(of: key).map { heat(entries[$0]) } }
 
     /// The heat that a key would have if it had been used at `time`, should that be later than its last use; a key that is

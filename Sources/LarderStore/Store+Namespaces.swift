@@ -4,12 +4,13 @@ extension Store {
     /// Changes a namespace's policy and returns the namespace as it then is; survives the daemon's death when it returns. A
     /// change of nothing tells the policy in force.
     ///
-    /// Who may write to the namespace sets sharing, salt and time to live; quotas and admission are for root and the daemon's own user. What is
-    /// stored stays as it is: sessions keep chunks that they shared before, and sessions above a new limit stay.
+    /// Who may write to the namespace sets sharing, salt and time to live; quotas and admission are for root and the
+    /// daemon's own user. What is stored stays as it is: sessions keep chunks that they shared before, and sessions above
+    /// a new limit stay.
     ///
     /// Throws ``LarderError``: `unknownSession` for a namespace that does not exist and for one that the user may not see,
-    /// `forbidden` for one that it may only read and for fields that it may not set, `invalidArgument` for a policy that contradicts itself, or minima that
-    /// together are above what the store can hold.
+    /// `forbidden` for one that it may only read and for fields that it may not set, `invalidArgument` for a policy that
+    /// contradicts itself, or minima that together are above what the store can hold.
     @discardableResult
     public func configure(
         namespace name: String, _ change: NamespaceChange, by principal: Principal

@@ -92,7 +92,9 @@ class Objects:
             self._models[layout] = model
         return model
 
-    def _home(self, connection: Connection, layout: Layout, digest: bytes, label: str) -> tuple[larder.DeclaredModel, str]:
+    def _home(
+        self, connection: Connection, layout: Layout, digest: bytes, label: str
+    ) -> tuple[larder.DeclaredModel, str]:
         """The model of an object, declared, and the name of its session."""
         declared = connection.declared(self.model(layout))
         return declared, keys.session_name(declared.fingerprint, digest, label)
